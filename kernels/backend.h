@@ -1,0 +1,117 @@
+// One device: memory, streams, and THE list of operations.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "kernels/ops.h"
+#include "kernels/stream.h"
+#include "kernels/tensor.h"
+#include "kernels/weight.h"
+
+namespace switchyard {
+
+/// The device of one rank. Operations are asynchronous by contract: each takes a stream, outputs
+/// and workspace allocated before, enqueues, and neither allocates device memory nor waits. Host
+/// code reads device memory only through copy_to_host and the Event after it. A failure inside an
+/// operation surfaces at the next Event::synchronize of its stream, or at once.
+///
+/// Exactness: equal inputs give equal bits for every number of rows in a call, of threads, and for
+/// every backend of one arithmetic class (see the argument structs for each order of summation).
+///
+/// Thread-safe only per stream: one host thread drives one stream at a time.
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  /// "cpu (avx512, 2 threads)" and the like, for logs.
+  virtual std::string description() const = 0;
+  /// The arithmetic class of the numerics id, as "cpu-fp32".
+  virtual std::string_view arithmetic_class() const = 0;
+
+  // Memory. ---------------------------------------------------------------------------------------
+
+  /// A block of at least 64-byte alignment, contents undefined; throws Error(kResource).
+  virtual DeviceBuffer allocate(int64_t bytes) = 0;
+  Tensor allocate_tensor(DType dtype, Shape shape) {
+    return Tensor(allocate(shape.num_elements() * size_of(dtype)), dtype, shape);
+  }
+
+  // Streams. --------------------------------------------------------------------------------------
+
+  virtual Stream make_stream(StreamKind kind) = 0;
+  /// The point after everything enqueued so far.
+  virtual Event record(Stream& stream) = 0;
+  /// Makes later work of `stream` wait for `event`, which may belong to any stream of this backend.
+  virtual void wait(Stream& stream, const Event& event) = 0;
+  /// Runs `task` on a host thread in the stream's order. Inside it host_address() may be used.
+  virtual void run_on_host(Stream& stream, std::function<void()> task) = 0;
+  /// Where a host task finds device memory, or `pointer` itself if it is host memory. Null if the
+  /// device's memory cannot be addressed by the host: then transports must stage through copies.
+  virtual void* host_address(const void* pointer) const = 0;
+
+  // Copies. `host` memory must stay valid until the stream has passed the copy. -------------------
+
+  virtual void copy_to_device(Stream& stream, const void* host, const TensorView& to) = 0;
+  virtual void copy_to_host(Stream& stream, const TensorView& from, void* host) = 0;
+
+  // Weights. --------------------------------------------------------------------------------------
+
+  /// Bytes of a packed matrix; a multiple of 64.
+  virtual int64_t packed_bytes(const WeightSpec& spec) const = 0;
+  /// Packs rows [first_row, first_row + num_rows) of the matrix from `host_rows` (row-major, the
+  /// spec's dtype, any alignment). Packing all rows, in any pieces and order, defines the weight.
+  virtual void pack_weight(Stream& stream, const void* host_rows, int64_t first_row,
+                           int64_t num_rows, const Weight& weight) = 0;
+
+  /// Bytes of one page of kKeysPerPage keys and values.
+  virtual int64_t key_value_page_bytes(const KeyValueSpec& spec) const = 0;
+
+  // Operations. -----------------------------------------------------------------------------------
+
+  virtual void embed(Stream& stream, const EmbedArgs& args) = 0;
+  virtual void layer_norm(Stream& stream, const LayerNormArgs& args) = 0;
+  virtual void matmul(Stream& stream, const MatmulArgs& args) = 0;
+  virtual void store_key_values(Stream& stream, const StoreKeyValuesArgs& args) = 0;
+  virtual void attention(Stream& stream, const AttentionArgs& args) = 0;
+  virtual void route(Stream& stream, const RouteArgs& args) = 0;
+  virtual void gather_rows(Stream& stream, const GatherRowsArgs& args) = 0;
+  virtual void scatter_rows(Stream& stream, const ScatterRowsArgs& args) = 0;
+  virtual void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) = 0;
+  virtual void combine(Stream& stream, const CombineArgs& args) = 0;
+  virtual void log_probs(Stream& stream, const LogProbsArgs& args) = 0;
+  virtual void find_non_finite(Stream& stream, const FindNonFiniteArgs& args) = 0;
+};
+
+/// Which backend make_backend gives.
+enum class BackendKind {
+  kAuto,    ///< the best this build and machine have
+  kCpu,     ///< host memory; the compute stream runs on the calling thread and a thread pool
+  kStrict,  ///< the cpu's mathematics behind a device-like memory and schedule, for tests
+};
+
+/// Which variant of the CPU kernels runs. All give the same bits.
+enum class InstructionSet { kAuto, kAvx512, kAvx2, kPortable };
+
+/// "avx512", "avx2" or "portable".
+std::string_view name_of(InstructionSet set);
+/// The best set this machine executes.
+InstructionSet best_instruction_set();
+
+struct BackendOptions {
+  BackendKind kind = BackendKind::kAuto;
+  InstructionSet instruction_set = InstructionSet::kAuto;
+  int num_threads = 1;       ///< that compute, the calling thread included
+  uint64_t strict_seed = 1;  ///< of the strict backend's delays
+};
+
+/// Throws Error(kUsage) when the machine lacks what is asked for.
+std::unique_ptr<Backend> make_backend(const BackendOptions& options);
+
+}  // namespace switchyard

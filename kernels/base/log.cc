@@ -1,0 +1,55 @@
+#include "kernels/base/log.h"
+
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+
+namespace switchyard {
+namespace {
+
+std::atomic<LogLevel> g_level{LogLevel::kInfo};
+std::mutex g_mutex;
+std::string& prefix() {
+  static std::string value;
+  return value;
+}
+
+const char* name_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::kError:
+      return "error: ";
+    case LogLevel::kWarning:
+      return "warning: ";
+    case LogLevel::kInfo:
+      return "";
+    case LogLevel::kDebug:
+      return "debug: ";
+  }
+  return "";
+}
+
+}  // namespace
+
+LogLevel parse_log_level(std::string_view text) {
+  if (text == "error") return LogLevel::kError;
+  if (text == "warning") return LogLevel::kWarning;
+  if (text == "info") return LogLevel::kInfo;
+  if (text == "debug") return LogLevel::kDebug;
+  fail_usage("--log-level is '", text, "'; expected error, warning, info or debug");
+}
+
+void set_log_level(LogLevel level) { g_level = level; }
+LogLevel log_level() { return g_level; }
+
+void set_log_prefix(std::string text) {
+  const std::lock_guard lock(g_mutex);
+  prefix() = std::move(text);
+}
+
+void log_line(LogLevel level, const std::string& text) {
+  const std::lock_guard lock(g_mutex);
+  const std::string line = prefix() + name_of(level) + text + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace switchyard
