@@ -75,6 +75,7 @@ class Backend {
 
   // Operations. -----------------------------------------------------------------------------------
 
+  virtual void sinusoidal_positions(Stream& stream, const SinusoidalPositionsArgs& args) = 0;
   virtual void embed(Stream& stream, const EmbedArgs& args) = 0;
   virtual void layer_norm(Stream& stream, const LayerNormArgs& args) = 0;
   virtual void matmul(Stream& stream, const MatmulArgs& args) = 0;

@@ -19,6 +19,14 @@ enum class Activation {
   kGelu,  ///< exact: 0.5 x (1 + erf(x / sqrt 2))
 };
 
+/// The table of fairseq's sinusoidal positions (sinusoidal_positional_embedding.py): with h = D / 2
+/// and w_i = exp(-i ln(10000) / (h - 1)), out[p, i] = sin(p w_i) and out[p, h + i] = cos(p w_i);
+/// w_i and p w_i are rounded to fp32. An odd last column is zero.
+struct SinusoidalPositionsArgs {
+  TensorView out;         // [P, D]
+  int64_t zero_row = -1;  // a row that is all zero (padding), -1: none
+};
+
 /// out[t] = table[ids[t]] * scale + position_table[positions[t]].
 struct EmbedArgs {
   TensorView ids;             // [T] int32
@@ -71,7 +79,7 @@ struct KeyValuePages {
 /// A run of consecutive rows of one sequence. Position p lives in page
 /// page_table[first_page_entry + p / kKeysPerPage], at place p % kKeysPerPage.
 struct SequenceRows {
-  int64_t first_row = 0;         // in the row tensors of the call
+  int64_t first_row = 0;  // in the row tensors of the call
   int64_t num_rows = 0;
   int64_t first_position = 0;    // of the first row
   int64_t first_page_entry = 0;  // index into page_table

@@ -56,10 +56,18 @@ struct TensorView {
     const int64_t row_bytes = shape[0] == 0 ? 0 : bytes() / shape[0];
     part.data = static_cast<char*>(data) + begin * row_bytes;
     switch (shape.rank()) {
-      case 1: part.shape = {count}; break;
-      case 2: part.shape = {count, shape[1]}; break;
-      case 3: part.shape = {count, shape[1], shape[2]}; break;
-      default: part.shape = {count, shape[1], shape[2], shape[3]}; break;
+      case 1:
+        part.shape = {count};
+        break;
+      case 2:
+        part.shape = {count, shape[1]};
+        break;
+      case 3:
+        part.shape = {count, shape[1], shape[2]};
+        break;
+      default:
+        part.shape = {count, shape[1], shape[2], shape[3]};
+        break;
     }
     return part;
   }

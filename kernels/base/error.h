@@ -27,6 +27,13 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
+/// A failure that every rank of the job knows of and throws with the same kind and message: one
+/// rank tells the user, all end in order. Any other exception is one rank's own and ends the job.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Concatenates anything that can be written to a stream.
 template <typename... Parts>
 std::string concat(Parts&&... parts) {
@@ -60,12 +67,12 @@ template <typename... Parts>
 }  // namespace switchyard
 
 /// Always checked: a condition that only a fault of this program can break.
-#define SWITCHYARD_CHECK(condition, ...)                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      ::switchyard::fail_check(#condition, __FILE__, __LINE__,             \
+#define SWITCHYARD_CHECK(condition, ...)                                             \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      ::switchyard::fail_check(#condition, __FILE__, __LINE__,                       \
                                ::switchyard::concat("" __VA_OPT__(, ) __VA_ARGS__)); \
-    }                                                                      \
+    }                                                                                \
   } while (false)
 
 /// As SWITCHYARD_CHECK, but only where assertions are built in (debug and sanitizer builds).

@@ -1,0 +1,84 @@
+#include "kernels/cpu/combine.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "kernels/cpu/op_context.h"
+
+namespace switchyard::cpu {
+namespace {
+
+// Columns summed at once: the partial sums of a path through the tree (at most kMaxTopK) stay in
+// the first-level cache: 64 x 64 x 4 bytes = 16 KiB.
+constexpr int64_t kColumns = 64;
+
+struct Term {
+  uint32_t expert = 0;
+  float weight = 0.0f;
+  const float* row = nullptr;
+};
+
+// Of terms sorted by expert that do not all lie in one half of the smallest aligned power-of-two
+// block around them: how many lie in the lower half.
+int64_t lower_half(const Term* terms, int64_t count) {
+  const uint32_t difference = terms[0].expert ^ terms[count - 1].expert;
+  if (difference == 0) return count - 1;
+  const uint32_t middle = std::bit_floor(difference);
+  int64_t lower = 1;
+  while ((terms[lower].expert & middle) == 0) ++lower;
+  return lower;
+}
+
+// sum[i] = the tree's sum at column first + i.
+void add_terms(const Term* terms, int64_t count, int64_t first, int64_t columns, float* sum) {
+  if (count == 1) {
+    for (int64_t i = 0; i < columns; ++i) sum[i] = terms[0].weight * terms[0].row[first + i];
+    return;
+  }
+  const int64_t lower = lower_half(terms, count);
+  float upper_sum[kColumns];
+  add_terms(terms, lower, first, columns, sum);
+  add_terms(terms + lower, count - lower, first, columns, upper_sum);
+  for (int64_t i = 0; i < columns; ++i) sum[i] = sum[i] + upper_sum[i];
+}
+
+void combine_token(const CombineParams& params, int64_t token) {
+  std::array<Term, kMaxTopK> terms;
+  const int64_t k = params.top_k;
+  for (int64_t j = 0; j < k; ++j) {
+    const int64_t choice = token * k + j;
+    terms[static_cast<size_t>(j)] = {static_cast<uint32_t>(params.topk_idx[choice]),
+                                     params.topk_weights[choice],
+                                     params.expert_rows + choice * params.width};
+  }
+  // Insertion sort: stable, allocates nothing, and k is small.
+  for (int64_t j = 1; j < k; ++j) {
+    const auto place = terms.begin() + j;
+    const auto target =
+        std::upper_bound(terms.begin(), place, *place,
+                         [](const Term& a, const Term& b) { return a.expert < b.expert; });
+    std::rotate(target, place, place + 1);
+  }
+  float sum[kColumns];
+  for (int64_t first = 0; first < params.width; first += kColumns) {
+    const int64_t columns = std::min(kColumns, params.width - first);
+    add_terms(terms.data(), k, first, columns, sum);
+    const int64_t offset = token * params.width + first;
+    if (params.residual != nullptr) {
+      for (int64_t i = 0; i < columns; ++i) sum[i] = params.residual[offset + i] + sum[i];
+    }
+    std::copy_n(sum, columns, params.out + offset);
+  }
+}
+
+}  // namespace
+
+void combine(OpContext& context, const CombineParams& params) {
+  for_row_ranges(context, params.num_tokens, params.width * params.top_k,
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t token = begin; token < end; ++token) combine_token(params, token);
+                 });
+}
+
+}  // namespace switchyard::cpu

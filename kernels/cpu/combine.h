@@ -1,0 +1,30 @@
+// The weighted sum of a token's expert outputs.
+#pragma once
+
+#include <cstdint>
+
+namespace switchyard {
+class OpContext;
+}
+
+namespace switchyard::cpu {
+
+struct CombineParams {
+  const float* expert_rows = nullptr;   // [num_tokens * top_k, width]
+  const int32_t* topk_idx = nullptr;    // [num_tokens, top_k]
+  const float* topk_weights = nullptr;  // [num_tokens, top_k]
+  const float* residual = nullptr;      // [num_tokens, width] or null
+  float* out = nullptr;                 // [num_tokens, width], may be residual
+  int64_t num_tokens = 0;
+  int64_t top_k = 0;  // at most kMaxTopK
+  int64_t width = 0;
+};
+
+/// Experts a token may choose.
+inline constexpr int64_t kMaxTopK = 64;
+
+/// The sum of CombineArgs: each product and each sum rounded once; two terms of one expert, which
+/// no router gives, would be added in order of choice.
+void combine(OpContext& context, const CombineParams& params);
+
+}  // namespace switchyard::cpu

@@ -1,0 +1,35 @@
+// The experts of a round on all threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu/matmul_driver.h"
+
+namespace switchyard::cpu {
+
+/// ExpertWeights over host pointers.
+struct HostExpert {
+  Weight up;                         // [F, D], packed
+  const float* up_bias = nullptr;    // [F] or null
+  Weight down;                       // [D, F], packed
+  const float* down_bias = nullptr;  // [D] or null
+};
+
+/// GroupedFfnArgs over host pointers. Group g is rows [row_offsets[g], row_offsets[g + 1]).
+struct HostGroupedFfn {
+  const float* rows = nullptr;           // [n, D]
+  const int64_t* row_offsets = nullptr;  // [num_groups + 1]
+  const HostExpert* experts = nullptr;   // [num_groups]
+  int64_t num_groups = 0;
+  Activation activation = Activation::kGelu;
+  float* hidden = nullptr;  // [n, F] workspace
+  float* out = nullptr;     // [n, D], must not overlap rows
+};
+
+/// Each group through its expert: all up matrices, then all down matrices, every thread busy in
+/// both. Numbers as matmul; groups may be empty.
+void grouped_ffn(const CpuKernels& kernels, ThreadPool& pool, MatmulScratch& scratch,
+                 const HostGroupedFfn& args);
+
+}  // namespace switchyard::cpu

@@ -1,0 +1,50 @@
+#include "kernels/cpu/instruction_set.h"
+
+namespace switchyard {
+
+bool is_supported(InstructionSet set) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  // __builtin_cpu_supports also asks whether the operating system saves the registers.
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                        __builtin_cpu_supports("f16c");
+  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                          __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#else
+  const bool has_avx2 = false;
+  const bool has_avx512 = false;
+#endif
+  switch (set) {
+    case InstructionSet::kAvx512:
+      return has_avx512;
+    case InstructionSet::kAvx2:
+      return has_avx2;
+    case InstructionSet::kAuto:
+    case InstructionSet::kPortable:
+      break;
+  }
+  return true;
+}
+
+InstructionSet best_instruction_set() {
+  if (is_supported(InstructionSet::kAvx512)) return InstructionSet::kAvx512;
+  if (is_supported(InstructionSet::kAvx2)) return InstructionSet::kAvx2;
+  return InstructionSet::kPortable;
+}
+
+std::string_view name_of(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kAuto:
+      return "auto";
+    case InstructionSet::kAvx512:
+      return "avx512";
+    case InstructionSet::kAvx2:
+      return "avx2";
+    case InstructionSet::kPortable:
+      return "portable";
+  }
+  return "unknown";
+}
+
+}  // namespace switchyard

@@ -1,0 +1,43 @@
+// The CPU's inner loops, one table an instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/matmul_block.h"
+
+namespace switchyard {
+
+namespace cpu {
+struct AttentionBlock;
+struct AttentionParams;
+struct LayerNormParams;
+struct LogNormaliser;
+struct RouteParams;
+}  // namespace cpu
+
+/// Inner loops written once over a vector type and compiled for each instruction set. All tables
+/// give the same bits. Plain functions over plain memory: threads, scratch and checks of arguments
+/// belong to the callers.
+struct CpuKernels {
+  InstructionSet instruction_set = InstructionSet::kPortable;
+
+  /// Most rows of one tile of packed activations; see cpu::TilePartition.
+  int tile_rows = 1;
+  /// Weight panels that matmul_block walks side by side for one tile of `index` rows.
+  int panels_per_pass[cpu::kMaxTileRows + 1] = {};
+  void (*pack_tile)(const float* x, int64_t num_rows, int64_t k, float* packed) = nullptr;
+  void (*matmul_block)(const cpu::MatmulBlock& block) = nullptr;
+  void (*unpack_row)(const void* packed, DType dtype, int64_t k, int64_t row, float* out) = nullptr;
+
+  void (*layer_norm_row)(const cpu::LayerNormParams& params, int64_t row) = nullptr;
+  void (*attention_block)(const cpu::AttentionParams& params, const cpu::AttentionBlock& block,
+                          float* scratch) = nullptr;
+  void (*route_row)(const cpu::RouteParams& params, int64_t row) = nullptr;
+  cpu::LogNormaliser (*log_normaliser)(const float* logits, int64_t vocabulary) = nullptr;
+};
+
+/// The table of `set` (kAuto: the best one); throws Error(kUsage) if this machine cannot run it.
+const CpuKernels& cpu_kernels(InstructionSet set);
+
+}  // namespace switchyard

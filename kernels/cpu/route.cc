@@ -1,0 +1,16 @@
+#include "kernels/cpu/route.h"
+
+#include "kernels/cpu/op_context.h"
+
+namespace switchyard::cpu {
+
+void route(OpContext& context, const RouteParams& params) {
+  for_row_ranges(context, params.num_tokens, params.num_experts,
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t row = begin; row < end; ++row) {
+                     context.kernels.route_row(params, row);
+                   }
+                 });
+}
+
+}  // namespace switchyard::cpu

@@ -1,0 +1,43 @@
+#include "kernels/cpu/rows.h"
+
+#include <cstring>
+
+#include "kernels/base/error.h"
+#include "kernels/cpu/op_context.h"
+
+namespace switchyard::cpu {
+namespace {
+
+void check_index(const char* op, const CopyRowsParams& params, int64_t i) {
+  const int64_t row = params.index[i];
+  SWITCHYARD_CHECK(row >= 0 && row < params.indexed_rows, op, ": index[", i, "] is ", row, " of ",
+                   params.indexed_rows, " rows");
+}
+
+}  // namespace
+
+void gather_rows(OpContext& context, const CopyRowsParams& params) {
+  const auto* from = static_cast<const char*>(params.from);
+  auto* to = static_cast<char*>(params.to);
+  const auto size = static_cast<size_t>(params.row_bytes);
+  for_row_ranges(context, params.count, params.row_bytes / 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      check_index("gather_rows", params, i);
+      std::memcpy(to + i * params.row_bytes, from + params.index[i] * params.row_bytes, size);
+    }
+  });
+}
+
+void scatter_rows(OpContext& context, const CopyRowsParams& params) {
+  const auto* from = static_cast<const char*>(params.from);
+  auto* to = static_cast<char*>(params.to);
+  const auto size = static_cast<size_t>(params.row_bytes);
+  for_row_ranges(context, params.count, params.row_bytes / 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      check_index("scatter_rows", params, i);
+      std::memcpy(to + params.index[i] * params.row_bytes, from + i * params.row_bytes, size);
+    }
+  });
+}
+
+}  // namespace switchyard::cpu

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <optional>
+
+#include "tests/kernels/test_device.h"
+
+namespace switchyard::testing {
+namespace {
+
+struct Case {
+  int64_t tokens, top_k, width;
+  int32_t num_experts;
+};
+
+struct Inputs {
+  std::vector<float> rows, weights, residual;
+  std::vector<int32_t> idx;
+};
+
+Inputs make_inputs(const Case& c) {
+  Inputs in{random_floats(c.tokens * c.top_k * c.width, 1),
+            random_floats(c.tokens * c.top_k, 2),
+            random_floats(c.tokens * c.width, 3),
+            {}};
+  std::mt19937 generator(4);
+  std::vector<int32_t> experts(static_cast<size_t>(c.num_experts));
+  std::iota(experts.begin(), experts.end(), 0);
+  for (int64_t t = 0; t < c.tokens; ++t) {
+    for (size_t i = 0; i < static_cast<size_t>(c.top_k); ++i) {
+      std::swap(experts[i], experts[i + generator() % (experts.size() - i)]);
+    }
+    in.idx.insert(in.idx.end(), experts.begin(), experts.begin() + c.top_k);
+  }
+  return in;
+}
+
+// The sum over experts [first, first + size) of the whole tree, absent blocks left out.
+std::optional<float> block_sum(const std::map<int32_t, float>& terms, int32_t first, int32_t size) {
+  if (size == 1) {
+    const auto term = terms.find(first);
+    return term == terms.end() ? std::nullopt : std::optional(term->second);
+  }
+  const auto lower = block_sum(terms, first, size / 2);
+  const auto upper = block_sum(terms, first + size / 2, size / 2);
+  if (lower && upper) return *lower + *upper;
+  return lower ? lower : upper;
+}
+
+std::vector<float> reference(const Case& c, const Inputs& in, bool with_residual) {
+  std::vector<float> out;
+  for (int64_t t = 0; t < c.tokens; ++t) {
+    for (int64_t i = 0; i < c.width; ++i) {
+      std::map<int32_t, float> terms;
+      for (int64_t j = t * c.top_k; j < (t + 1) * c.top_k; ++j) {
+        terms[in.idx[static_cast<size_t>(j)]] =
+            in.weights[static_cast<size_t>(j)] * in.rows[static_cast<size_t>(j * c.width + i)];
+      }
+      const float sum = *block_sum(terms, 0, 128);
+      const float before = in.residual[static_cast<size_t>(t * c.width + i)];
+      out.push_back(with_residual ? before + sum : sum);
+    }
+  }
+  return out;
+}
+
+std::vector<float> run(TestDevice& device, const Case& c, const Inputs& in, bool with_residual) {
+  const Tensor rows = device.put(in.rows, {c.tokens * c.top_k, c.width});
+  const Tensor idx = device.put(in.idx, {c.tokens, c.top_k});
+  const Tensor weights = device.put(in.weights, {c.tokens, c.top_k});
+  const Tensor out = device.put(in.residual, {c.tokens, c.width});
+  device.backend().combine(device.stream(),
+                           {rows.view(), idx.view(), weights.view(),
+                            with_residual ? out.view() : TensorView(), out.view()});
+  return device.get(out);
+}
+
+TEST(Combine, FollowsTheTreeExactly) {
+  for (const Case& c : {Case{3, 1, 5, 4},
+                        {50, 2, 70, 8},
+                        {20, 3, 33, 7},
+                        {9, 8, 64, 13},
+                        {2, 64, 130, 100},
+                        {400, 2, 96, 128}}) {
+    const Inputs in = make_inputs(c);
+    for (const bool with_residual : {false, true}) {
+      const std::vector<float> out = same_on_all_variants(
+          [&](TestDevice& device) { return run(device, c, in, with_residual); });
+      expect_same_bits(reference(c, in, with_residual), out, std::to_string(c.top_k));
+    }
+  }
+}
+
+TEST(Combine, OrderOfChoiceDoesNotMatter) {
+  TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
+  const Case c{1, 5, 3, 32};
+  Inputs in = make_inputs(c);
+  const std::vector<float> first = run(device, c, in, true);
+  std::reverse(in.idx.begin(), in.idx.end());
+  std::reverse(in.weights.begin(), in.weights.end());
+  for (int64_t j = 0; j < 2; ++j) {
+    std::swap_ranges(in.rows.begin() + j * 3, in.rows.begin() + (j + 1) * 3,
+                     in.rows.begin() + (4 - j) * 3);
+  }
+  expect_same_bits(first, run(device, c, in, true), "reversed");
+}
+
+TEST(Combine, RefusesTooManyChoices) {
+  TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
+  const Case c{1, 65, 3, 100};
+  expect_error([&] { run(device, c, make_inputs(c), true); }, ErrorKind::kInternal,
+               "combine: top_k is not in 1 .. 64");
+}
+
+}  // namespace
+}  // namespace switchyard::testing

@@ -1,0 +1,112 @@
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "tests/kernels/test_device.h"
+
+namespace switchyard::testing {
+namespace {
+
+struct Routed {
+  std::vector<int32_t> idx;
+  std::vector<float> weights;
+};
+
+Routed run(TestDevice& device, const std::vector<float>& logits, RouterSettings settings) {
+  const int64_t tokens = static_cast<int64_t>(logits.size()) / settings.num_experts;
+  const Tensor in = device.put(logits, {tokens, settings.num_experts});
+  const Tensor idx = device.make(DType::kI32, {tokens, settings.top_k});
+  const Tensor weights = device.make({tokens, settings.top_k});
+  device.backend().route(device.stream(), {in.view(), settings, idx.view(), weights.view()});
+  return {device.get<int32_t>(idx.view()), device.get(weights)};
+}
+
+// The documented rule in double precision, by repeated arg max.
+void expect_rule(const float* logits, RouterSettings settings, const int32_t* idx,
+                 const float* weights) {
+  const auto experts = static_cast<size_t>(settings.num_experts);
+  double total = 0;
+  for (size_t e = 0; e < experts; ++e) total += std::exp(static_cast<double>(logits[e]));
+  std::vector<bool> taken(experts, false);
+  double chosen = 0;
+  std::vector<double> p;
+  for (int64_t j = 0; j < settings.top_k; ++j) {
+    size_t best = experts;
+    for (size_t e = 0; e < experts; ++e) {
+      if (!taken[e] && (best == experts || logits[e] > logits[best])) best = e;
+    }
+    taken[best] = true;
+    EXPECT_EQ(idx[j], static_cast<int32_t>(best));
+    p.push_back(std::exp(static_cast<double>(logits[best])) / total);
+    chosen += p.back();
+  }
+  for (size_t j = 0; j < p.size(); ++j) EXPECT_NEAR(weights[j], p[j] / chosen, 1e-6);
+}
+
+TEST(Route, MatchesTheRuleOnAllVariants) {
+  for (const RouterSettings s :
+       {RouterSettings{1, 1}, {2, 2}, {4, 1}, {16, 2}, {17, 3}, {100, 64}, {512, 2}}) {
+    const int64_t tokens = 70;
+    std::vector<float> logits = random_floats(tokens * s.num_experts, 1, 4.0f);
+    // Coarse numbers make ties common.
+    for (size_t i = 0; i < logits.size() / 2; ++i) logits[i] = std::floor(logits[i]);
+    Routed routed;
+    same_on_all_variants([&](TestDevice& device) {
+      routed = run(device, logits, s);
+      std::vector<float> all = routed.weights;
+      for (const int32_t e : routed.idx) all.push_back(static_cast<float>(e));
+      return all;
+    });
+    for (int64_t t = 0; t < tokens; ++t) {
+      expect_rule(logits.data() + t * s.num_experts, s, routed.idx.data() + t * s.top_k,
+                  routed.weights.data() + t * s.top_k);
+    }
+  }
+}
+
+TEST(Route, TokensDoNotDependOnEachOther) {
+  TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 2, 1});
+  const RouterSettings settings{37, 3};
+  const std::vector<float> logits = random_floats(50 * 37, 9, 5.0f);
+  const Routed together = run(device, logits, settings);
+  for (int64_t t = 0; t < 50; ++t) {
+    const Routed one =
+        run(device, {logits.begin() + t * 37, logits.begin() + (t + 1) * 37}, settings);
+    expect_same_bits({together.weights.begin() + t * 3, together.weights.begin() + t * 3 + 3},
+                     one.weights, "token");
+  }
+}
+
+TEST(Route, OneExpertGetsWeightOne) {
+  TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
+  const Routed routed = run(device, {-3.0f, 2.5f, 2.5f, 1.0f}, {4, 1});
+  EXPECT_EQ(routed.idx, std::vector<int32_t>{1});
+  EXPECT_EQ(routed.weights, std::vector<float>{1.0f});
+}
+
+TEST(Route, NanAndInfinityStayVisibleAndIndicesValid) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const BackendOptions& options : all_variants()) {
+    TestDevice device(options);
+    for (const float bad : {nan, infinity}) {
+      for (size_t place = 0; place < 5; ++place) {
+        std::vector<float> logits = {1.0f, 2.0f, 3.0f, 4.0f, 5.0f};
+        logits[place] = bad;
+        const Routed routed = run(device, logits, {5, 2});
+        EXPECT_TRUE(std::isnan(routed.weights[0]) && std::isnan(routed.weights[1]));
+        const std::set<int32_t> distinct(routed.idx.begin(), routed.idx.end());
+        EXPECT_EQ(distinct.size(), 2u);
+        EXPECT_TRUE(*distinct.begin() >= 0 && *distinct.rbegin() < 5);
+      }
+    }
+    const Routed all_nan = run(device, {nan, nan, nan}, {3, 3});
+    EXPECT_EQ(std::set<int32_t>(all_nan.idx.begin(), all_nan.idx.end()).size(), 3u);
+    const Routed masked = run(device, {-infinity, 2.0f, -infinity}, {3, 2});
+    EXPECT_EQ(masked.idx, (std::vector<int32_t>{1, 0}));
+    EXPECT_EQ(masked.weights, (std::vector<float>{1.0f, 0.0f}));
+  }
+}
+
+}  // namespace
+}  // namespace switchyard::testing
