@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -30,8 +31,8 @@ struct CollectiveLabel {
 
 /// Rows to and from every rank. Rank r's rows stand contiguously, in rank order, on both sides.
 struct AllToAllArgs {
-  const void* send = nullptr;         // [sum of send_rows, row_bytes]
-  void* recv = nullptr;               // [sum of recv_rows, row_bytes], must not overlap send
+  const void* send = nullptr;  // [sum of send_rows, row_bytes]
+  void* recv = nullptr;        // [sum of recv_rows, row_bytes], must not overlap send
   int64_t row_bytes = 0;
   std::vector<int64_t> send_rows;  // [size], to each rank
   std::vector<int64_t> recv_rows;  // [size], from each rank; must equal the peer's send_rows
@@ -39,10 +40,11 @@ struct AllToAllArgs {
 
 /// A group of ranks. Every rank of the group calls the same operations in the same order, also with
 /// nothing to send. Each call takes a stream, returns at once and completes in the stream's order;
-/// buffers may be device or host memory and must stay valid until then. All counts are 64-bit.
-/// Work on different communicators may be in flight at the same time. A peer's failure, a mismatch
-/// or an expired deadline surfaces as Error(kPeer) that names rank and label at the next
-/// Event::synchronize of the stream.
+/// buffers may be device or host memory and must stay valid until then, the communicator too. All
+/// counts are 64-bit. Work on different communicators may be in flight at the same time. A peer's
+/// failure, a mismatch or an expired deadline surfaces as Error(kPeer) that names rank and label at
+/// the next Event::synchronize of the stream. (Over MPI only lengths are compared, not labels, and
+/// an expired deadline ends the job.)
 class Communicator {
  public:
   Communicator() = default;
@@ -61,7 +63,8 @@ class Communicator {
 
   virtual void all_to_all_v(Stream& stream, const AllToAllArgs& args,
                             const CollectiveLabel& label) = 0;
-  /// recv[r * bytes ...] = rank r's send, on every rank.
+  /// recv[r * bytes ...] = rank r's send, on every rank. `send` may be the rank's own place in
+  /// `recv`.
   virtual void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes,
                           const CollectiveLabel& label) = 0;
   /// As all_gather with a count per rank (the same vector on every rank), laid out in rank order.
@@ -77,7 +80,7 @@ class Communicator {
   virtual void abort(int exit_status) = 0;
 };
 
-/// What the process's surroundings say about the job.
+/// How the job behaves.
 struct CommunicatorOptions {
   /// Seconds after which an unfinished collective is reported and ends the job; 0: never.
   double deadline_seconds = 1800.0;

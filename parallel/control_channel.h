@@ -1,6 +1,7 @@
 // Blocking exchange of small host data between ranks: step headers, errors, file headers.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,8 +25,7 @@ class ControlChannel {
   /// Every rank's bytes, in rank order, on every rank.
   std::vector<std::string> all_gather(const std::string& bytes, const CollectiveLabel& label);
   /// Every rank's bytes on `root`, in rank order; empty elsewhere.
-  std::vector<std::string> gather(const std::string& bytes, int root,
-                                  const CollectiveLabel& label);
+  std::vector<std::string> gather(const std::string& bytes, int root, const CollectiveLabel& label);
   /// The root's bytes on every rank; what other ranks pass is ignored.
   std::string broadcast(const std::string& bytes, int root, const CollectiveLabel& label);
   /// The largest / the sum of the ranks' values.
@@ -34,14 +34,17 @@ class ControlChannel {
   void barrier(const CollectiveLabel& label);
 
   /// Runs `work` on every rank, then agrees on its outcome: if it threw on any rank, every rank
-  /// throws Error with the lowest failing rank's kind and message (prefixed with that rank where it
-  /// failed on some ranks but not on all). No rank goes on while another failed.
+  /// throws AgreedError with the lowest failing rank's kind and message (prefixed with that rank
+  /// where it failed on some ranks but not on all). No rank goes on while another failed.
   void agree(const std::function<void()>& work, const CollectiveLabel& label);
 
  private:
+  void synchronize();
+  std::vector<int64_t> all_values(int64_t value, const CollectiveLabel& label);
+
   Backend& backend_;
-  Stream stream_;
   std::unique_ptr<Communicator> communicator_;
+  Stream stream_;  // after the communicator: its destructor drains
 };
 
 }  // namespace switchyard

@@ -1,0 +1,62 @@
+// How the rows of one MoE step travel: rounds, computed alike on every rank.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "parallel/expert_placement.h"
+
+namespace switchyard {
+
+/// What one round may hold; equal on all ranks.
+struct RoundLimits {
+  int64_t max_rows = 0;  ///< rows a rank sends, and rows it receives, at most
+  /// Distinct experts that a rank computes in a round, at most; empty: no limit. By rank.
+  std::vector<int64_t> max_experts;
+};
+
+/// One round as one rank sees it. Sent rows are ordered by destination rank, then instance, then
+/// row of the step; received rows by source rank, then instance, then the source's order.
+struct DispatchRound {
+  std::vector<int64_t> send_rows;  // [ep_size]
+  std::vector<int64_t> recv_rows;  // [ep_size]
+  /// Which (token, k) copies leave, in sending order, as token * top_k + k.
+  std::vector<int32_t> sent_copies;
+  std::vector<int32_t> sent_tokens;  // sent_copies / top_k
+  /// The local expert slots that compute in this round, ascending, and where their rows begin in
+  /// the grouped order (one entry more than slots).
+  std::vector<int64_t> slots;
+  std::vector<int64_t> row_offsets;
+  /// Grouped row i is row grouped_from[i] of the received rows; within an expert by source rank,
+  /// then by the source's order.
+  std::vector<int32_t> grouped_from;
+
+  int64_t num_sent() const { return static_cast<int64_t>(sent_copies.size()); }
+  int64_t num_received() const { return static_cast<int64_t>(grouped_from.size()); }
+};
+
+/// All rounds of one MoE step for one rank.
+struct DispatchPlan {
+  std::vector<DispatchRound> rounds;  // the same number on every rank
+  /// Rows each rank computes in this step, [ep_size].
+  std::vector<int64_t> rows_of_rank;
+
+  /// A readable account of the rounds, for logs and test failures.
+  std::string text() const;
+};
+
+/// Computes the rounds. `counts[s * num_instances + i]` is how many rows rank s sends to instance
+/// i (gathered, equal on every rank); `instances[c]` is the instance of this rank's copy
+/// c = token * top_k + k. Each rank's experts are taken in ascending order, each loaded once: a
+/// rank opens the next expert in a round only when the one before is complete. Every round moves at
+/// least one row. Throws Error(kInternal) if counts and instances disagree.
+DispatchPlan plan_dispatch(const LayerPlacement& placement, int rank,
+                           std::span<const int32_t> counts, std::span<const int32_t> instances,
+                           int64_t top_k, const RoundLimits& limits);
+
+/// Rows per instance of this rank's copies: the rank's row of `counts`, [num_instances].
+std::vector<int32_t> count_instances(std::span<const int32_t> instances, int64_t num_instances);
+
+}  // namespace switchyard

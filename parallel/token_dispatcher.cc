@@ -1,0 +1,102 @@
+#include "parallel/token_dispatcher.h"
+
+#include "kernels/base/error.h"
+
+namespace switchyard {
+namespace {
+
+size_t slot_of(int round, int slots) { return static_cast<size_t>(round % slots); }
+
+}  // namespace
+
+TokenDispatcher::TokenDispatcher(Backend& backend, Communicator& experts, Stream& compute,
+                                 Stream& exchange, const DispatcherSizes& sizes)
+    : backend_(backend), experts_(experts), compute_(compute), exchange_(exchange), sizes_(sizes) {
+  const auto make_slot = [&] {
+    return Slot{backend_.allocate_tensor(DType::kF32, {sizes_.max_rows, sizes_.hidden_size}),
+                backend_.allocate_tensor(DType::kI32, {sizes_.max_rows})};
+  };
+  for (Slot& slot : send_) slot = make_slot();
+  for (Slot& slot : recv_) slot = make_slot();
+  token_index_ = backend_.allocate_tensor(DType::kI32, {sizes_.max_rows});
+}
+
+DispatchPlan TokenDispatcher::plan(const LayerPlacement& placement,
+                                   std::span<const int32_t> instances, int64_t top_k,
+                                   const std::vector<int64_t>& max_experts,
+                                   const CollectiveLabel& label) {
+  const std::vector<int32_t> mine = count_instances(instances, placement.num_instances());
+  std::vector<int32_t> counts(mine.size() * static_cast<size_t>(size()));
+  experts_.all_gather(exchange_, mine.data(), counts.data(),
+                      static_cast<int64_t>(mine.size() * sizeof(int32_t)), label);
+  backend_.record(exchange_).synchronize();
+  return plan_dispatch(placement, rank(), counts, instances, top_k, {sizes_.max_rows, max_experts});
+}
+
+TensorView TokenDispatcher::upload(const Slot& slot, const std::vector<int32_t>& index) {
+  const TensorView view = slot.index.view().rows(0, static_cast<int64_t>(index.size()));
+  backend_.copy_to_device(compute_, index.data(), view);
+  return view;
+}
+
+void TokenDispatcher::dispatch(const DispatchPlan& plan, int round_number, const TensorView& x,
+                               CollectiveLabel label) {
+  const DispatchRound& round = plan.rounds[static_cast<size_t>(round_number)];
+  const Slot& send = send_[slot_of(round_number, kSendBuffers)];
+  const Slot& recv = recv_[slot_of(round_number, kRecvBuffers)];
+  if (round.num_sent() > 0) {
+    const TensorView index = token_index_.view().rows(0, round.num_sent());
+    backend_.copy_to_device(compute_, round.sent_tokens.data(), index);
+    backend_.gather_rows(compute_, {x, index, send.rows.view().rows(0, round.num_sent())});
+  }
+  backend_.wait(exchange_, backend_.record(compute_));
+  label.round = round_number;
+  experts_.all_to_all_v(
+      exchange_,
+      {send.rows.view().data, recv.rows.view().data, sizes_.hidden_size * int64_t{sizeof(float)},
+       round.send_rows, round.recv_rows},
+      label);
+  arrived_[slot_of(round_number, kSendBuffers)] = backend_.record(exchange_);
+}
+
+void TokenDispatcher::receive(const DispatchPlan& plan, int round_number,
+                              const TensorView& grouped) {
+  const DispatchRound& round = plan.rounds[static_cast<size_t>(round_number)];
+  backend_.wait(compute_, arrived_[slot_of(round_number, kSendBuffers)]);
+  if (round.num_received() == 0) return;
+  const Slot& recv = recv_[slot_of(round_number, kRecvBuffers)];
+  const TensorView index = upload(recv, round.grouped_from);
+  backend_.gather_rows(compute_, {recv.rows.view(), index, grouped.rows(0, round.num_received())});
+}
+
+void TokenDispatcher::give_back(const DispatchPlan& plan, int round_number,
+                                const TensorView& grouped, CollectiveLabel label) {
+  const DispatchRound& round = plan.rounds[static_cast<size_t>(round_number)];
+  const Slot& send = send_[slot_of(round_number, kSendBuffers)];
+  const Slot& recv = recv_[slot_of(round_number, kRecvBuffers)];
+  if (round.num_received() > 0) {
+    const TensorView index = recv.index.view().rows(0, round.num_received());
+    backend_.scatter_rows(compute_,
+                          {grouped.rows(0, round.num_received()), index, recv.rows.view()});
+  }
+  backend_.wait(exchange_, backend_.record(compute_));
+  label.round = round_number;
+  experts_.all_to_all_v(
+      exchange_,
+      {recv.rows.view().data, send.rows.view().data, sizes_.hidden_size * int64_t{sizeof(float)},
+       round.recv_rows, round.send_rows},
+      label);
+  returned_[slot_of(round_number, kSendBuffers)] = backend_.record(exchange_);
+}
+
+void TokenDispatcher::take_back(const DispatchPlan& plan, int round_number,
+                                const TensorView& expert_rows) {
+  const DispatchRound& round = plan.rounds[static_cast<size_t>(round_number)];
+  backend_.wait(compute_, returned_[slot_of(round_number, kSendBuffers)]);
+  if (round.num_sent() == 0) return;
+  const Slot& send = send_[slot_of(round_number, kSendBuffers)];
+  const TensorView index = upload(send, round.sent_copies);
+  backend_.scatter_rows(compute_, {send.rows.view().rows(0, round.num_sent()), index, expert_rows});
+}
+
+}  // namespace switchyard

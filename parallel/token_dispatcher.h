@@ -1,0 +1,85 @@
+// Rows to their experts and back, round by round.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "parallel/communicator.h"
+#include "parallel/dispatch_plan.h"
+#include "parallel/expert_placement.h"
+
+namespace switchyard {
+
+/// Sizes of a dispatcher's buffers.
+struct DispatcherSizes {
+  int64_t hidden_size = 0;
+  int64_t max_rows = 0;  ///< of one round, sent and received
+};
+
+/// Owns the exchange buffers of one rank and moves rows through them. Three send and two receive
+/// buffers let round r + 1 travel to its experts, and round r - 1 travel back, while round r
+/// computes. A row returns to the place in the send buffer it left from.
+///
+/// The order of calls for n rounds is: dispatch(0); then for r = 0 ... n - 1: dispatch(r + 1) if
+/// there is one, receive(r), compute, give_back(r), and take_back(r - 1) if r > 0; at the end
+/// take_back(n - 1). Every rank makes the same calls.
+class TokenDispatcher {
+ public:
+  static constexpr int kSendBuffers = 3;
+  static constexpr int kRecvBuffers = 2;
+
+  /// Bytes of the exchange buffers for one row of a round.
+  static int64_t bytes_per_row(int64_t hidden_size) {
+    return (kSendBuffers + kRecvBuffers) * hidden_size * int64_t{sizeof(float)};
+  }
+
+  /// `experts` is the expert-parallel communicator. All references must outlive the dispatcher.
+  TokenDispatcher(Backend& backend, Communicator& experts, Stream& compute, Stream& exchange,
+                  const DispatcherSizes& sizes);
+
+  int rank() const { return experts_.rank(); }
+  int size() const { return experts_.size(); }
+
+  /// Gathers the counts of all ranks and computes the rounds; blocks the host until every rank has
+  /// come here. `instances` as in plan_dispatch. The streams copy from the plan: it must live until
+  /// they have passed the step.
+  DispatchPlan plan(const LayerPlacement& placement, std::span<const int32_t> instances,
+                    int64_t top_k, const std::vector<int64_t>& max_experts,
+                    const CollectiveLabel& label);
+
+  /// Gathers the round's rows from `x` [T, D] and sends them.
+  void dispatch(const DispatchPlan& plan, int round, const TensorView& x, CollectiveLabel label);
+  /// Makes the compute stream wait for the round's rows and groups them by expert into `grouped`
+  /// [at least num_received, D].
+  void receive(const DispatchPlan& plan, int round, const TensorView& grouped);
+  /// Sends the experts' outputs, in the order of receive(), back to where the rows came from.
+  void give_back(const DispatchPlan& plan, int round, const TensorView& grouped,
+                 CollectiveLabel label);
+  /// Makes the compute stream wait for the returned rows and stores that of copy c in row c of
+  /// `expert_rows` [T * top_k, D].
+  void take_back(const DispatchPlan& plan, int round, const TensorView& expert_rows);
+
+ private:
+  struct Slot {
+    Tensor rows;   // [max_rows, D]
+    Tensor index;  // [max_rows] int32
+  };
+
+  TensorView upload(const Slot& slot, const std::vector<int32_t>& index);
+
+  Backend& backend_;
+  Communicator& experts_;
+  Stream& compute_;
+  Stream& exchange_;
+  DispatcherSizes sizes_;
+  std::array<Slot, kSendBuffers> send_;
+  std::array<Slot, kRecvBuffers> recv_;
+  Tensor token_index_;  // [max_rows] int32
+  std::array<Event, kSendBuffers> arrived_;
+  std::array<Event, kSendBuffers> returned_;
+};
+
+}  // namespace switchyard
