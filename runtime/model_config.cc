@@ -1,7 +1,5 @@
 #include "runtime/model_config.h"
 
-#include <algorithm>
-
 namespace switchyard {
 namespace {
 
@@ -25,8 +23,12 @@ std::string tensor_name(const std::string& name_template, int layer, int64_t exp
   return name;
 }
 
-int ModelConfig::num_moe_layers() const {
-  return static_cast<int>(std::count(layers.begin(), layers.end(), FfnKind::kMoe));
+std::vector<int> ModelConfig::moe_layers() const {
+  std::vector<int> numbers;
+  for (int layer = 0; layer < num_layers(); ++layer) {
+    if (layers[static_cast<size_t>(layer)] == FfnKind::kMoe) numbers.push_back(layer);
+  }
+  return numbers;
 }
 
 void validate(const ModelConfig& config, const std::string& source) {

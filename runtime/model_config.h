@@ -17,13 +17,13 @@ enum class FinalNorm : uint8_t { kApplied, kAbsent };
 /// Where a checkpoint keeps the tensors of each role. "{layer}" and "{expert}" (the global expert
 /// id) are replaced by numbers; the weight and bias of a linear map are NAME.weight, NAME.bias.
 struct TensorNames {
-  std::string embedding;         // NAME.weight
-  std::string positions;         // learned position table, NAME.weight
-  std::string attention_norm;    // with {layer}
+  std::string embedding;       // NAME.weight
+  std::string positions;       // learned position table, NAME.weight
+  std::string attention_norm;  // with {layer}
   std::string query, key, value, attention_output;
   std::string ffn_norm;
-  std::string ffn_up, ffn_down;  // dense layers
-  std::string gate;              // MoE layers, no bias
+  std::string ffn_up, ffn_down;        // dense layers
+  std::string gate;                    // MoE layers, no bias
   std::string expert_up, expert_down;  // with {layer} and {expert}
   std::string final_norm;
   std::string output;  // equal to `embedding` when tied
@@ -65,7 +65,9 @@ struct ModelConfig {
   TensorNames names;
 
   int num_layers() const { return static_cast<int>(layers.size()); }
-  int num_moe_layers() const;
+  /// Numbers of the MoE layers, ascending.
+  std::vector<int> moe_layers() const;
+  int num_moe_layers() const { return static_cast<int>(moe_layers().size()); }
 };
 
 /// Throws Error(kInput), naming `source` and the setting, unless sizes are positive, consistent

@@ -9,6 +9,7 @@
 
 #include "kernels/base/dtype.h"
 #include "parallel/control_channel.h"
+#include "runtime/checkpoint/tensor_source.h"
 #include "runtime/model_config.h"
 
 namespace switchyard {
@@ -65,19 +66,17 @@ struct Checkpoint {
 Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control);
 
 /// Reads byte ranges of a checkpoint's files, counting them. One thread at a time.
-class TensorReader {
+class TensorReader : public TensorSource {
  public:
   explicit TensorReader(const CheckpointIndex& index);
-  ~TensorReader();
+  ~TensorReader() override;
 
-  /// Reads elements [first, first + count) of the tensor in row-major order into `to`, which
-  /// receives count * size_of(dtype) bytes. Non-contiguous tensors are gathered. Throws
-  /// Error(kInput) naming file, offset and tensor when the file ends early or cannot be read.
+  /// See TensorSource. Non-contiguous tensors are gathered. Throws Error(kInput) naming file,
+  /// offset and tensor when the file ends early or cannot be read.
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
-            void* to);
+            void* to) override;
 
-  /// Bytes read from files so far.
-  int64_t bytes_read() const { return bytes_read_; }
+  int64_t bytes_read() const override { return bytes_read_; }
 
  private:
   class File;

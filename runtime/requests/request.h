@@ -14,6 +14,9 @@ namespace switchyard {
 /// A request's "id", echoed as given.
 using RequestId = std::variant<int64_t, std::string>;
 
+/// An id as a message shows it: 7 or "seven", a long one cut short.
+std::string describe(const RequestId& id);
+
 /// What to score: a text or ids, alone or as a continuation of a context.
 struct RequestContent {
   std::variant<std::string, std::vector<int32_t>> scored;
@@ -33,6 +36,9 @@ struct Request {
 /// naming source and line, what is wrong and what is expected.
 Request parse_request(std::string_view line, int64_t line_number, const std::string& source);
 
+/// Where a request stands, as messages begin: "IN.jsonl:12: request \"seven\"".
+std::string describe_place(const Request& request, const std::string& source);
+
 /// A request ready to run: one sequence of ids, the last `num_scored` of which are reported.
 struct ScoreSequence {
   std::vector<int32_t> token_ids;
@@ -43,18 +49,19 @@ struct ScoreSequence {
 /// One result, written by format_result.
 struct ScoreResult {
   RequestId id;
-  std::vector<int32_t> token_ids;       // the scored ones
-  std::vector<float> token_logprobs;    // one each
-  std::optional<bool> is_greedy;        // pairs: every scored token is the arg max
+  std::vector<int32_t> token_ids;     // the scored ones
+  std::vector<float> token_logprobs;  // one each
+  std::optional<bool> is_greedy;      // pairs: every scored token is the arg max
   /// --top-logprobs K: per scored token K (id, log-prob), best first.
   std::optional<std::vector<std::vector<std::pair<int32_t, float>>>> top_logprobs;
 };
 
 /// One line without line end. The text is a contract: keys in the order id, token_ids,
 /// token_logprobs, logprob, num_tokens, is_greedy, top_logprobs; no white space; log-probs as the
-/// shortest text that reads back as the same fp32; "logprob" the sum of these numbers in double
-/// precision in token order, as the shortest text that reads back as the same double; ".0" is
-/// appended where a number would read as an integer. Throws Error(kInternal) for non-finite values.
+/// shortest text that reads back as the same fp32; "logprob" the sum of these numbers, read as
+/// doubles as JSON readers do, in double precision in token order, as the shortest text that reads
+/// back as the same double; ".0" is appended where a number would read as an integer. Throws
+/// Error(kInternal) for non-finite values.
 std::string format_result(const ScoreResult& result);
 
 }  // namespace switchyard

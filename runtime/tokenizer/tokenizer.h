@@ -41,7 +41,7 @@ class Tokenizer {
 
 /// Where a fairseq model's tokenizer files are.
 struct FairseqTokenizerFiles {
-  std::string directory;  // holds encoder.json and vocab.bpe
+  std::string directory;   // holds encoder.json and vocab.bpe
   std::string dictionary;  // dict.txt
 };
 

@@ -1,0 +1,33 @@
+#include "kernels/base/error.h"
+#include "runtime/checkpoint/checkpoint.h"
+
+namespace switchyard {
+
+int64_t TensorEntry::num_elements() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+int64_t TensorEntry::bytes() const { return num_elements() * size_of(dtype); }
+
+bool TensorEntry::is_contiguous() const {
+  if (num_elements() == 0) return true;
+  int64_t expected = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    if (shape[i] != 1 && strides[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+const TensorEntry& CheckpointIndex::at(const std::string& name) const {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) {
+    fail_input(files.empty() ? "the checkpoint" : files[0].path, ": the checkpoint of ",
+               files.size(), " files has no tensor '", name, "'");
+  }
+  return found->second;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,30 @@
+// What one file of a fairseq checkpoint says about itself, without its tensors' contents.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/base/byte_codec.h"
+#include "runtime/checkpoint/fairseq_files.h"
+#include "runtime/checkpoint/fairseq_settings.h"
+#include "runtime/checkpoint/torch_file.h"
+
+namespace switchyard {
+
+struct FairseqHeader {
+  FairseqFile file;
+  int64_t bytes = 0;       // of the file
+  int64_t bytes_read = 0;  // to read this
+  FairseqConfigPart config;
+  double decoder_version = 1.0;  // 1 where the file holds no decoder.version, as the reference
+  std::vector<TorchTensor> tensors;
+};
+
+/// Throws Error(kInput) naming the file for anything that is not a readable checkpoint.
+FairseqHeader read_fairseq_header(const FairseqFile& file);
+
+void put_header(ByteWriter& writer, const FairseqHeader& header);
+FairseqHeader get_header(ByteReader& reader);
+
+}  // namespace switchyard

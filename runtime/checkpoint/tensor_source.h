@@ -1,0 +1,28 @@
+// Where tensors' elements come from.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace switchyard {
+
+struct TensorEntry;
+
+/// Gives the elements of a checkpoint's tensors. One thread at a time.
+class TensorSource {
+ public:
+  TensorSource() = default;
+  TensorSource(const TensorSource&) = delete;
+  TensorSource& operator=(const TensorSource&) = delete;
+  virtual ~TensorSource() = default;
+
+  /// Writes elements [first, first + count) of the tensor in row-major order into `to`, which
+  /// receives count * size_of(dtype) bytes.
+  virtual void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
+                    void* to) = 0;
+
+  /// Bytes read from files so far.
+  virtual int64_t bytes_read() const = 0;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,110 @@
+#include "runtime/memory_plan.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <numeric>
+#include <sstream>
+
+#include "kernels/base/byte_size.h"
+#include "parallel/token_dispatcher.h"
+#include "runtime/weight_loader.h"
+
+namespace switchyard {
+namespace {
+
+/// The number in a one-line file; `none` if there is no such file or it says "max".
+int64_t number_in(const std::string& path, int64_t none) {
+  std::ifstream file(path);
+  int64_t value = 0;
+  return file >> value ? value : none;
+}
+
+/// What the memory control group at `directory` leaves: version 2 and 1 name their files
+/// differently.
+int64_t left_in_group(const std::string& directory) {
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  const int64_t v2 = number_in(directory + "/memory.max", kNone);
+  if (v2 != kNone) return v2 - number_in(directory + "/memory.current", 0);
+  const int64_t v1 = number_in(directory + "/memory.limit_in_bytes", kNone);
+  if (v1 != kNone) return v1 - number_in(directory + "/memory.usage_in_bytes", 0);
+  return kNone;
+}
+
+/// The tightest limit of this process's memory control groups and their parents.
+int64_t left_in_control_groups() {
+  int64_t left = std::numeric_limits<int64_t>::max();
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool is_v2 = controllers.empty();
+    if (!is_v2 && controllers.find("memory") == std::string::npos) continue;
+    const std::string root = is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+    for (std::string path = line.substr(second + 1);; path.resize(path.find_last_of('/'))) {
+      left = std::min(left, left_in_group(root + path));
+      if (path.find('/') == std::string::npos) break;
+    }
+  }
+  return left;
+}
+
+int64_t available_memory() {
+  std::ifstream info("/proc/meminfo");
+  for (std::string line; std::getline(info, line);) {
+    std::istringstream fields(line);
+    std::string key;
+    int64_t kibibytes = 0;
+    if (fields >> key >> kibibytes && key == "MemAvailable:") return kibibytes * 1024;
+  }
+  return std::numeric_limits<int64_t>::max();
+}
+
+}  // namespace
+
+int64_t MemoryPlan::total() const {
+  return std::accumulate(bytes.begin(), bytes.end(), int64_t{0});
+}
+
+std::string MemoryPlan::text() const {
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] == 0) continue;
+    text += concat(name_of(static_cast<MemoryCategory>(i)), " ", format_byte_size(bytes[i]), ", ");
+  }
+  return text + concat("in all ", format_byte_size(total()));
+}
+
+std::vector<ExpertLayer> expert_layers(const Checkpoint& checkpoint,
+                                       const std::vector<LayerPlacement>& placements, int rank) {
+  const ModelConfig& config = checkpoint.config;
+  std::vector<ExpertLayer> layers;
+  for (const int layer : config.moe_layers()) {
+    const std::string name = tensor_name(config.names.expert_up, layer, 0) + ".weight";
+    const DType dtype = kept_type(config, checkpoint.index.at(name).dtype, name);
+    const ExpertShape shape = {{dtype, config.expert_ffn_size, config.hidden_size},
+                               {dtype, config.hidden_size, config.expert_ffn_size}};
+    layers.push_back({shape, placements[layers.size()].num_local_experts(rank)});
+  }
+  return layers;
+}
+
+MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
+                       const WorkspaceLimits& limits, const Backend& backend) {
+  MemoryPlan plan;
+  plan[MemoryCategory::kDense] = dense_bytes(config, tables.dense);
+  plan[MemoryCategory::kExperts] = ExpertCache::total_bytes(tables.experts, backend);
+  for (const BufferSpec& buffer : tables.workspace) plan[buffer.category] += buffer.bytes();
+  if (!tables.experts.empty()) {
+    plan[MemoryCategory::kExchange] +=
+        limits.exchange_rows * TokenDispatcher::bytes_per_row(config.hidden_size);
+  }
+  plan[MemoryCategory::kHost] = kLoaderStagingBytes;
+  return plan;
+}
+
+int64_t free_host_memory() { return std::min(available_memory(), left_in_control_groups()); }
+
+}  // namespace switchyard

@@ -1,0 +1,84 @@
+// One rank's running model: everything between an opened checkpoint and the engine.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "parallel/communicator.h"
+#include "parallel/control_channel.h"
+#include "parallel/token_dispatcher.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/engine.h"
+#include "runtime/expert_cache.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model_weights.h"
+#include "runtime/moe_layer.h"
+#include "runtime/run_stats.h"
+#include "runtime/transformer.h"
+
+namespace switchyard {
+
+/// What bounds the steps of a run.
+struct RuntimeSettings {
+  int64_t max_batch_tokens = 0;  ///< rows of one rank in one step
+  /// Rows of the longest sequence that may come, and of all that will come (-1: not known).
+  int64_t longest_sequence = 0;
+  int64_t total_rows = -1;
+  int64_t exchange_buffer_bytes = 0;  ///< of each rank
+  int64_t top_logprobs = 0;
+  std::string placement_file;  ///< empty: contiguous
+};
+
+/// Rows and pages that `settings` give a rank's buffers on `num_ranks` ranks. Throws Error(kUsage)
+/// with the smallest exchange buffer that works when a row does not fit into the given one.
+WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSettings& settings,
+                                 int num_ranks);
+
+/// Plans, checks, allocates and loads; then steps run through transformer(). The parts refer to
+/// each other, so the object stays where it is.
+class ModelRuntime {
+ public:
+  /// Collective. Throws AgreedError when the settings or the memory of a node do not suffice,
+  /// before anything is allocated. All references must outlive the object.
+  ModelRuntime(const Checkpoint& checkpoint, TensorSource& source, const RuntimeSettings& settings,
+               Backend& backend, Communicator& world, ControlChannel& control);
+  ModelRuntime(const ModelRuntime&) = delete;
+  ModelRuntime& operator=(const ModelRuntime&) = delete;
+
+  Transformer& transformer() { return *transformer_; }
+  PhaseClock& clock() { return clock_; }
+  const ScheduleLimits& schedule_limits() const { return schedule_limits_; }
+
+  /// This rank's account, the engine's rows included.
+  RankStats stats(const Engine& engine) const;
+
+ private:
+  MemoryTables plan_tables() const;
+  void check_memory(const MemoryTables& tables);
+  void load(const MemoryTables& tables, TensorSource& source);
+
+  const Checkpoint& checkpoint_;
+  RuntimeSettings settings_;
+  Backend& backend_;
+  ControlChannel& control_;
+  std::unique_ptr<Communicator> experts_;  // the expert-parallel group, never the world itself
+  Stream compute_;
+  Stream exchange_;
+  PhaseClock clock_;
+  std::vector<LayerPlacement> placements_;
+  WorkspaceLimits limits_;
+  ScheduleLimits schedule_limits_;
+  std::unique_ptr<ModelWeights> weights_;
+  std::unique_ptr<ExpertCache> cache_;
+  std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<TokenDispatcher> dispatcher_;
+  std::unique_ptr<MoeLayer> moe_;
+  std::unique_ptr<Transformer> transformer_;
+  int64_t weight_bytes_ = 0;
+  int64_t bytes_read_ = 0;
+};
+
+}  // namespace switchyard

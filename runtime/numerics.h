@@ -1,0 +1,31 @@
+// The numerics id: what decides the bits of a result.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "parallel/control_channel.h"
+#include "runtime/checkpoint/checkpoint.h"
+
+namespace switchyard {
+
+/// Equal ids promise bit-identical log-probs, whatever the ranks, batches, placement and threads.
+struct NumericsId {
+  std::string arithmetic_class;  // "cpu-fp32"
+  std::string weight_type;       // "fp16", or several joined by "+"
+  std::string kv_type;           // "fp32"
+  std::string wire_type;         // "fp32"
+  std::string attention_form;    // "expanded"
+
+  /// "cpu-fp32/weights=fp16/kv=fp32/wire=fp32/attention=expanded".
+  std::string text() const;
+};
+
+/// Agrees on the job's id. `requested` is "auto" (the best class common to all ranks that does not
+/// lower the precision) or a class by name. Collective. Throws AgreedError(kUsage) naming the ranks
+/// that lack a forced class.
+NumericsId agree_on_numerics(const std::string& requested, const Backend& backend,
+                             const Checkpoint& checkpoint, ControlChannel& control);
+
+}  // namespace switchyard

@@ -1,0 +1,97 @@
+#include "runtime/placement_file.h"
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "kernels/base/error.h"
+
+namespace switchyard {
+namespace {
+
+namespace json = boost::json;
+
+/// A placement file is a few numbers an expert: 64 MiB holds more than 65,536 experts of 100
+/// layers.
+constexpr size_t kMaxBytes = size_t{64} << 20;
+
+json::object read_object(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail_input(path, ": cannot be opened; --placement names a JSON file");
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (text.view().size() > kMaxBytes) fail_input(path, ": larger than 64 MiB");
+  json::error_code error;
+  json::value value = json::parse(text.view(), error);
+  if (error) fail_input(path, ": not valid JSON: ", error.message());
+  if (!value.is_object()) {
+    fail_input(path, R"(: expected {"experts": [...]} or {"layers": {...}})");
+  }
+  return std::move(value.as_object());
+}
+
+std::vector<std::vector<int>> read_experts(const json::value& value, const std::string& where) {
+  const auto fail = [&] {
+    fail_input(where, ": expected a list with a list of ranks for each expert, as [[0], [1]]");
+  };
+  if (!value.is_array()) fail();
+  std::vector<std::vector<int>> experts;
+  for (const json::value& ranks : value.get_array()) {
+    if (!ranks.is_array()) fail();
+    std::vector<int>& of_expert = experts.emplace_back();
+    for (const json::value& rank : ranks.get_array()) {
+      if (!rank.is_int64() || rank.get_int64() < 0 || rank.get_int64() > 1'000'000) fail();
+      of_expert.push_back(static_cast<int>(rank.get_int64()));
+    }
+  }
+  return experts;
+}
+
+LayerPlacement make_layer(const json::value& value, const std::string& where,
+                          const ModelConfig& config, int num_ranks) {
+  const std::vector<std::vector<int>> experts = read_experts(value, where);
+  if (static_cast<int64_t>(experts.size()) != config.router.num_experts) {
+    fail_input(where, ": places ", experts.size(), " experts; the model has ",
+               config.router.num_experts);
+  }
+  try {
+    return LayerPlacement(experts, num_ranks);
+  } catch (const Error& error) {
+    fail_input(where, ": ", error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<LayerPlacement> load_placements(const std::string& path, const ModelConfig& config,
+                                            int num_ranks) {
+  const std::vector<int> layers = config.moe_layers();
+  if (path.empty()) {
+    return std::vector<LayerPlacement>(layers.size(),
+                                       contiguous_placement(config.router.num_experts, num_ranks));
+  }
+  const json::object file = read_object(path);
+  if (const json::value* experts = file.if_contains("experts")) {
+    if (file.size() != 1) fail_input(path, R"(: "experts" stands alone or not at all)");
+    return std::vector<LayerPlacement>(
+        layers.size(), make_layer(*experts, path + R"(: "experts")", config, num_ranks));
+  }
+  const json::value* by_layer = file.if_contains("layers");
+  if (by_layer == nullptr || !by_layer->is_object() || file.size() != 1) {
+    fail_input(path, R"(: expected {"experts": [...]} or {"layers": {...}})");
+  }
+  const json::object& object = by_layer->get_object();
+  std::vector<LayerPlacement> placements;
+  for (const int layer : layers) {
+    const json::value* value = object.if_contains(std::to_string(layer));
+    if (value == nullptr) fail_input(path, ": MoE layer ", layer, " of the model is missing");
+    placements.push_back(make_layer(*value, concat(path, ": layer ", layer), config, num_ranks));
+  }
+  if (object.size() != layers.size()) {
+    fail_input(path, ": lists ", object.size(), " layers; the model has ", layers.size(),
+               " MoE layers");
+  }
+  return placements;
+}
+
+}  // namespace switchyard

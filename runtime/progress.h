@@ -1,0 +1,30 @@
+// How far a run is, told to whoever shows it.
+#pragma once
+
+#include <cstdint>
+
+namespace switchyard {
+
+/// A run's state. Requests that are answered and the tokens they hold.
+struct Progress {
+  int64_t requests_done = 0;
+  int64_t total_requests = -1;  // -1: not known (standard input)
+  int64_t tokens_done = 0;
+};
+
+/// Shows progress. Called by one thread of rank 0, as often as there is news: the sink decides what
+/// is shown.
+class ProgressSink {
+ public:
+  ProgressSink() = default;
+  ProgressSink(const ProgressSink&) = delete;
+  ProgressSink& operator=(const ProgressSink&) = delete;
+  virtual ~ProgressSink() = default;
+
+  /// Numbers never decrease.
+  virtual void update(const Progress& progress) = 0;
+  /// The run is complete; the last state stays visible.
+  virtual void finish(const Progress& progress) = 0;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,142 @@
+#include "runtime/requests/journal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "kernels/base/error.h"
+#include "runtime/requests/json_text.h"
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kMaxHeldBytes = size_t{1} << 20;
+constexpr std::chrono::seconds kMaxHeldTime{1};
+
+/// Whether the results go somewhere that cannot be renamed: a pipe, a terminal, a device.
+bool is_written_directly(const std::string& output) {
+  struct stat status {};
+  return output == "-" || (stat(output.c_str(), &status) == 0 && !S_ISREG(status.st_mode));
+}
+
+std::string parent_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+[[noreturn]] void fail_open(const std::string& path) {
+  fail_input("cannot write ", path, " (", std::strerror(errno),
+             "): expected a folder that exists and may be written to; name another with --output");
+}
+
+FileHandle open_for_writing(const std::string& path, int flags) {
+  FileHandle file = FileHandle::open(path, O_WRONLY | O_TRUNC | flags);
+  if (!file.is_open()) fail_open(path);
+  return file;
+}
+
+/// Gives a file that is complete its name. The file's bytes and then the folder's entry are on the
+/// disk when this returns, so that a power cut leaves the old file or the new one.
+void publish(FileHandle& file, const std::string& from, const std::string& to) {
+  file.sync(from);
+  file.close(from);
+  if (std::rename(from.c_str(), to.c_str()) != 0) {
+    fail_resource("cannot rename ", from, " to ", to, " (", std::strerror(errno),
+                  "); the file is complete under its first name");
+  }
+  const FileHandle folder = FileHandle::open(parent_of(to), O_RDONLY | O_DIRECTORY);
+  if (folder.is_open()) folder.sync(parent_of(to));
+}
+
+FileHandle open_output(const std::string& output, const std::string& partial) {
+  if (output == "-") return FileHandle::borrow(STDOUT_FILENO);
+  if (std::filesystem::path(output).filename().empty()) {
+    fail_input("--output is '", output, "', a folder: expected the name of a file in it");
+  }
+  std::error_code error;
+  if (std::filesystem::is_directory(output, error)) {
+    fail_input("--output ", output, " is a folder: expected the name of a file");
+  }
+  if (partial.empty()) return open_for_writing(output, 0);
+  return open_for_writing(partial, O_CREAT);
+}
+
+void append_member(std::string_view key, std::string_view value, std::string& out) {
+  append_json_string(key, out);
+  out += ": ";
+  append_json_string(value, out);
+}
+
+std::string format_meta(const RunMeta& meta) {
+  std::string text = "{\n  ";
+  append_member("version", meta.version, text);
+  text += ",\n  ";
+  append_member("numerics", meta.numerics, text);
+  text += ",\n  ";
+  append_member("fingerprint", meta.fingerprint, text);
+  text += ",\n  \"options\": {";
+  const char* separator = "\n    ";
+  for (const auto& [key, value] : meta.options) {
+    text += separator;
+    append_member(key, value, text);
+    separator = ",\n    ";
+  }
+  text += meta.options.empty() ? "}\n}\n" : "\n  }\n}\n";
+  return text;
+}
+
+}  // namespace
+
+ResultWriter::ResultWriter(const std::string& output)
+    : output_(output),
+      partial_(is_written_directly(output) ? "" : output + ".partial"),
+      file_(open_output(output, partial_)),
+      last_write_(std::chrono::steady_clock::now()) {
+  name_ = output == "-" ? "standard output" : partial_.empty() ? output : partial_;
+}
+
+ResultWriter::~ResultWriter() {
+  try {
+    flush();
+  } catch (const Error&) {
+  }
+}
+
+void ResultWriter::append(std::string_view line) {
+  buffer_ += line;
+  buffer_ += '\n';
+  const bool is_due = std::chrono::steady_clock::now() - last_write_ >= kMaxHeldTime;
+  if (is_due || buffer_.size() >= kMaxHeldBytes) flush();
+}
+
+void ResultWriter::flush() {
+  last_write_ = std::chrono::steady_clock::now();
+  // Taken out first: bytes whose writing failed must not be written again by the destructor.
+  const std::string bytes = std::exchange(buffer_, {});
+  file_.write_all(bytes, name_);
+}
+
+void ResultWriter::finish() {
+  flush();
+  if (partial_.empty()) {
+    file_.close(name_);
+  } else {
+    publish(file_, partial_, output_);
+  }
+}
+
+void write_meta(const std::string& output, const RunMeta& meta) {
+  if (is_written_directly(output)) return;
+  const std::string path = output + ".meta.json";
+  const std::string partial = path + ".partial";
+  FileHandle file = open_for_writing(partial, O_CREAT);
+  file.write_all(format_meta(meta), partial);
+  publish(file, partial, path);
+}
+
+}  // namespace switchyard

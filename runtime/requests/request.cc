@@ -1,0 +1,270 @@
+#include "runtime/requests/request.h"
+
+#include <array>
+#include <boost/json/basic_parser_impl.hpp>
+#include <limits>
+
+#include "kernels/base/error.h"
+#include "runtime/requests/json_text.h"
+#include "runtime/tokenizer/unicode_text.h"
+
+namespace switchyard {
+namespace {
+
+enum Field {
+  kId,
+  kText,
+  kTokenIds,
+  kContext,
+  kContinuation,
+  kContextTokenIds,
+  kContinuationTokenIds,
+  kNumFields,
+  kIgnored = kNumFields,
+};
+
+constexpr std::array<std::string_view, kNumFields> kFieldNames = {"id",
+                                                                  "text",
+                                                                  "token_ids",
+                                                                  "context",
+                                                                  "continuation",
+                                                                  "context_token_ids",
+                                                                  "continuation_token_ids"};
+
+constexpr char kForms[] =
+    "a request is {\"id\", \"text\"}, {\"id\", \"token_ids\"}, {\"id\", \"context\", "
+    "\"continuation\"} or {\"id\", \"context_token_ids\", \"continuation_token_ids\"}";
+
+Field field_named(std::string_view name) {
+  for (size_t i = 0; i < kFieldNames.size(); ++i) {
+    if (name == kFieldNames[i]) return static_cast<Field>(i);
+  }
+  return kIgnored;
+}
+
+bool is_list(Field field) {
+  return field == kTokenIds || field == kContextTokenIds || field == kContinuationTokenIds;
+}
+
+// The fields of one line as the JSON parser meets them. A parser of events, because one that builds
+// a tree keeps the last of two equal keys silently and a tree of numbers takes 16 bytes each.
+class RequestHandler {
+ public:
+  // The parser's limits; a line is bounded by who reads it.
+  static constexpr size_t max_object_size = static_cast<size_t>(-1);
+  static constexpr size_t max_array_size = static_cast<size_t>(-1);
+  static constexpr size_t max_key_size = static_cast<size_t>(-1);
+  static constexpr size_t max_string_size = static_cast<size_t>(-1);
+  using error_code = boost::json::error_code;
+  using string_view = boost::json::string_view;
+
+  bool has(Field field) const { return (present_ & (1u << field)) != 0; }
+  RequestId& id() { return id_; }
+  std::string& text_of(Field field) { return texts_[field]; }
+  std::vector<int32_t>& list_of(Field field) { return lists_[field]; }
+
+  bool on_document_begin(error_code&) { return true; }
+  bool on_document_end(error_code&) { return true; }
+
+  bool on_object_begin(error_code&) {
+    if (depth_ > 0) value_found("an object");
+    ++depth_;
+    return true;
+  }
+  bool on_object_end(size_t, error_code&) {
+    --depth_;
+    return true;
+  }
+
+  bool on_array_begin(error_code&) {
+    const bool is_wanted_list = depth_ == 1 && is_list(field_);
+    if (!is_wanted_list) value_found("a list");
+    ++depth_;
+    return true;
+  }
+  bool on_array_end(size_t, error_code&) {
+    --depth_;
+    return true;
+  }
+
+  bool on_key_part(string_view part, size_t, error_code&) {
+    if (depth_ == 1) buffer_ += part;
+    return true;
+  }
+  bool on_key(string_view part, size_t, error_code&) {
+    if (depth_ != 1) return true;
+    buffer_ += part;
+    field_ = field_named(buffer_);
+    buffer_.clear();
+    if (field_ == kIgnored) return true;
+    if (has(field_)) fail_input("the key \"", kFieldNames[field_], "\" stands there twice");
+    present_ |= 1u << field_;
+    return true;
+  }
+
+  bool on_string_part(string_view part, size_t, error_code&) {
+    if (wants_string()) buffer_ += part;
+    return true;
+  }
+  bool on_string(string_view part, size_t, error_code&) {
+    if (!wants_string()) {
+      value_found("a string");
+      return true;
+    }
+    buffer_ += part;
+    if (field_ == kId) {
+      id_ = std::move(buffer_);
+    } else {
+      texts_[field_] = std::move(buffer_);
+    }
+    buffer_.clear();
+    return true;
+  }
+
+  bool on_number_part(string_view, error_code&) { return true; }
+  bool on_int64(int64_t value, string_view, error_code&) {
+    if (depth_ == 1 && field_ == kId) {
+      id_ = value;
+    } else if (depth_ == 2 && is_list(field_)) {
+      if (value < 0 || value > std::numeric_limits<int32_t>::max()) {
+        fail_input("\"", kFieldNames[field_], "\" holds ", value, " at index ",
+                   lists_[field_].size(), "; a token id is from 0 to 2147483647");
+      }
+      lists_[field_].push_back(static_cast<int32_t>(value));
+    } else {
+      value_found("a number");
+    }
+    return true;
+  }
+  bool on_uint64(uint64_t, string_view, error_code&) {
+    value_found("an integer above 9223372036854775807");
+    return true;
+  }
+  bool on_double(double, string_view, error_code&) {
+    value_found(field_ == kId || is_list(field_) ? "a number that is not an integer of 64 bits"
+                                                 : "a number");
+    return true;
+  }
+  bool on_bool(bool value, error_code&) {
+    value_found(value ? "true" : "false");
+    return true;
+  }
+  bool on_null(error_code&) {
+    value_found("null");
+    return true;
+  }
+  bool on_comment_part(string_view, error_code&) { return true; }
+  bool on_comment(string_view, error_code&) { return true; }
+
+ private:
+  bool wants_string() const { return depth_ == 1 && field_ != kIgnored && !is_list(field_); }
+
+  // A value that no field takes: an error unless it stands below a key that is ignored.
+  void value_found(const char* what) const {
+    if (depth_ == 0) fail_input("expected a JSON object, found ", what, "; ", kForms);
+    if (field_ == kIgnored) return;
+    const std::string_view name = kFieldNames[field_];
+    if (field_ == kId) fail_input("\"id\" must be an integer or a string (found ", what, ")");
+    if (!is_list(field_)) fail_input("\"", name, "\" must be a string (found ", what, ")");
+    const std::string where = depth_ == 1 ? "" : concat(" at index ", lists_[field_].size());
+    fail_input("\"", name, "\" must be a list of integers (found ", what, where, ")");
+  }
+
+  int depth_ = 0;
+  Field field_ = kIgnored;
+  unsigned present_ = 0;  // bit: field
+  std::string buffer_;    // of a key or string that comes in parts
+  RequestId id_;
+  std::array<std::string, kNumFields> texts_;
+  std::array<std::vector<int32_t>, kNumFields> lists_;
+};
+
+void parse_json(std::string_view line, boost::json::basic_parser<RequestHandler>& parser) {
+  boost::json::error_code error;
+  const size_t used = parser.write_some(false, line.data(), line.size(), error);
+  if (!error && used < line.size()) error = boost::json::error::extra_data;
+  if (error == boost::json::error::too_deep) {
+    fail_input("the line is nested more than 32 levels deep; ", kForms);
+  }
+  if (error) {
+    const size_t invalid = find_invalid_utf8(line);
+    if (invalid != line.npos) {
+      fail_input("the line is not UTF-8 (from byte ", invalid, " of ", line.size(),
+                 " on); expected one JSON object a line");
+    }
+    fail_input("not valid JSON (", error.message(), ", after ", used, " of ", line.size(),
+               " bytes); expected one JSON object a line");
+  }
+}
+
+// The fields of the one form that the line has.
+RequestContent take_content(RequestHandler& handler) {
+  std::string found;
+  unsigned present = 0;
+  for (int field = kText; field < kNumFields; ++field) {
+    if (!handler.has(static_cast<Field>(field))) continue;
+    present |= 1u << field;
+    found += concat(found.empty() ? "" : ", ", '"', kFieldNames[field], '"');
+  }
+  const auto is_exactly = [present](unsigned fields) { return present == fields; };
+  RequestContent content;
+  if (is_exactly(1u << kText)) {
+    content.scored = std::move(handler.text_of(kText));
+  } else if (is_exactly(1u << kTokenIds)) {
+    content.scored = std::move(handler.list_of(kTokenIds));
+  } else if (is_exactly(1u << kContext | 1u << kContinuation)) {
+    content.context = std::move(handler.text_of(kContext));
+    content.scored = std::move(handler.text_of(kContinuation));
+  } else if (is_exactly(1u << kContextTokenIds | 1u << kContinuationTokenIds)) {
+    content.context = std::move(handler.list_of(kContextTokenIds));
+    content.scored = std::move(handler.list_of(kContinuationTokenIds));
+  } else {
+    fail_input(kForms, " (found ", found.empty() ? "none of these keys" : found, ")");
+  }
+  return content;
+}
+
+Request parse_fields(std::string_view line) {
+  boost::json::parse_options options;
+  options.max_depth = 32;
+  boost::json::basic_parser<RequestHandler> parser(options);
+  parse_json(line, parser);
+  RequestHandler& handler = parser.handler();
+  if (!handler.has(kId)) fail_input("\"id\" is missing; ", kForms);
+  Request request;
+  request.id = std::move(handler.id());
+  request.content = take_content(handler);
+  return request;
+}
+
+}  // namespace
+
+std::string describe(const RequestId& id) {
+  if (const int64_t* number = std::get_if<int64_t>(&id)) return std::to_string(*number);
+  constexpr size_t kMaxBytes = 60;
+  const std::string& text = std::get<std::string>(id);
+  size_t length = text.size();
+  if (length > kMaxBytes) {
+    length = kMaxBytes;
+    while ((static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;  // whole characters
+  }
+  std::string quoted;
+  append_json_string(std::string_view(text).substr(0, length), quoted);
+  return length == text.size() ? quoted : quoted + "...";
+}
+
+std::string describe_place(const Request& request, const std::string& source) {
+  return concat(source, ":", request.line, ": request ", describe(request.id));
+}
+
+Request parse_request(std::string_view line, int64_t line_number, const std::string& source) {
+  try {
+    Request request = parse_fields(line);
+    request.line = line_number;
+    return request;
+  } catch (const Error& error) {
+    throw Error(error.kind(), concat(source, ":", line_number, ": ", error.what()));
+  }
+}
+
+}  // namespace switchyard

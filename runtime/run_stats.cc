@@ -1,0 +1,100 @@
+#include "runtime/run_stats.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/base/byte_codec.h"
+#include "kernels/base/byte_size.h"
+#include "kernels/base/text_table.h"
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kNumPhases = static_cast<size_t>(Phase::kCount);
+
+std::string encode(const RankStats& stats) {
+  ByteWriter writer;
+  writer.put(stats.num_experts);
+  writer.put(stats.weight_bytes);
+  writer.put(stats.bytes_read);
+  writer.put(stats.rows);
+  writer.put(stats.rounds);
+  writer.put_vector(stats.expert_rows);
+  writer.put_vector(stats.seconds);
+  return writer.bytes();
+}
+
+RankStats decode(const std::string& bytes) {
+  ByteReader reader(bytes);
+  RankStats stats;
+  stats.num_experts = reader.get<int64_t>();
+  stats.weight_bytes = reader.get<int64_t>();
+  stats.bytes_read = reader.get<int64_t>();
+  stats.rows = reader.get<int64_t>();
+  stats.rounds = reader.get<int64_t>();
+  stats.expert_rows = reader.get_vector<int64_t>();
+  stats.seconds = reader.get_vector<double>();
+  return stats;
+}
+
+std::string rank_table(const std::vector<RankStats>& ranks) {
+  std::vector<std::string> header = {"rank",       "experts",     "weights", "files read",
+                                     "token rows", "expert rows", "rounds"};
+  for (size_t phase = 0; phase < kNumPhases; ++phase) {
+    header.push_back(concat(name_of(static_cast<Phase>(phase)), " s"));
+  }
+  TextTable table(header);
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const RankStats& stats = ranks[rank];
+    const int64_t expert_rows =
+        std::accumulate(stats.expert_rows.begin(), stats.expert_rows.end(), int64_t{0});
+    std::vector<std::string> row = {std::to_string(rank),
+                                    std::to_string(stats.num_experts),
+                                    format_byte_size(stats.weight_bytes),
+                                    format_byte_size(stats.bytes_read),
+                                    std::to_string(stats.rows),
+                                    std::to_string(expert_rows),
+                                    std::to_string(stats.rounds)};
+    for (const double seconds : stats.seconds) row.push_back(format_fixed(seconds, 2));
+    table.add_row(row);
+  }
+  return table.text();
+}
+
+std::string layer_table(const std::vector<RankStats>& ranks, const std::vector<int>& moe_layers) {
+  TextTable table({"MoE layer", "max rows", "mean rows", "max/mean"});
+  for (size_t layer = 0; layer < moe_layers.size(); ++layer) {
+    int64_t max = 0;
+    int64_t sum = 0;
+    for (const RankStats& stats : ranks) {
+      max = std::max(max, stats.expert_rows[layer]);
+      sum += stats.expert_rows[layer];
+    }
+    const double mean = static_cast<double>(sum) / static_cast<double>(ranks.size());
+    table.add_row({std::to_string(moe_layers[layer]), std::to_string(max), format_fixed(mean, 1),
+                   mean > 0 ? format_fixed(static_cast<double>(max) / mean, 2) : "-"});
+  }
+  return table.text();
+}
+
+}  // namespace
+
+std::vector<RankStats> gather_stats(const RankStats& mine, ControlChannel& control) {
+  CollectiveLabel label;
+  label.phase = "gather of statistics";
+  std::vector<RankStats> ranks;
+  for (const std::string& bytes : control.gather(encode(mine), 0, label)) {
+    ranks.push_back(decode(bytes));
+  }
+  return ranks;
+}
+
+std::string stats_text(const std::vector<RankStats>& ranks, const std::vector<int>& moe_layers) {
+  std::string text = rank_table(ranks);
+  if (!moe_layers.empty()) {
+    text += "\nrows that the ranks' experts received, by layer\n" + layer_table(ranks, moe_layers);
+  }
+  return text;
+}
+
+}  // namespace switchyard

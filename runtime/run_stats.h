@@ -1,0 +1,31 @@
+// What each rank held and did, as a table at the end of a run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "parallel/control_channel.h"
+#include "runtime/phase_clock.h"
+
+namespace switchyard {
+
+/// One rank's account of a run.
+struct RankStats {
+  int64_t num_experts = 0;           // of all MoE layers
+  int64_t weight_bytes = 0;          // dense and experts
+  int64_t bytes_read = 0;            // from the checkpoint's files, headers included
+  int64_t rows = 0;                  // tokens run through attention
+  int64_t rounds = 0;                // of all MoE steps
+  std::vector<int64_t> expert_rows;  // received, by MoE layer
+  std::vector<double> seconds;       // by Phase
+};
+
+/// Collects every rank's stats on rank 0; empty elsewhere. Collective.
+std::vector<RankStats> gather_stats(const RankStats& mine, ControlChannel& control);
+
+/// The tables: one row a rank (experts, bytes, rows, seconds in each phase), and for each MoE layer
+/// the maximum and mean rows over ranks. `moe_layers` are the layers' numbers in the model.
+std::string stats_text(const std::vector<RankStats>& ranks, const std::vector<int>& moe_layers);
+
+}  // namespace switchyard

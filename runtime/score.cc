@@ -1,0 +1,154 @@
+#include "runtime/score.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "kernels/base/log.h"
+#include "parallel/control_channel.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/model_runtime.h"
+#include "runtime/numerics.h"
+#include "runtime/scorer.h"
+#include "runtime/tokenizer/fairseq_dictionary.h"
+
+namespace switchyard {
+namespace {
+
+CollectiveLabel labelled(const char* phase) {
+  CollectiveLabel label;
+  label.phase = phase;
+  return label;
+}
+
+/// The model's tokenizer, or null with the reason in `options.tokenizer_help`: requests of token
+/// ids need none.
+std::unique_ptr<Tokenizer> open_tokenizer(const ScoreOptions& options, const ModelConfig& config,
+                                          ScoreInputOptions& input) {
+  namespace fs = std::filesystem;
+  FairseqTokenizerFiles files;
+  files.directory = options.tokenizer_dir.empty() ? options.model : options.tokenizer_dir;
+  files.dictionary = options.dictionary;
+  for (const std::string& directory : {files.directory, options.model}) {
+    if (!files.dictionary.empty()) break;
+    const fs::path path = fs::path(directory) / "dict.txt";
+    if (fs::exists(path)) files.dictionary = path.string();
+  }
+  const bool has_pieces = fs::exists(fs::path(files.directory) / "encoder.json") &&
+                          fs::exists(fs::path(files.directory) / "vocab.bpe");
+  if (!files.dictionary.empty() && (has_pieces || !options.tokenizer_dir.empty())) {
+    return load_fairseq_tokenizer(files, config.vocab_size, options.newlines);
+  }
+  if (files.dictionary.empty()) {
+    input.tokenizer_help =
+        concat("there is no dict.txt in ", options.model, "; name it with --dict");
+    if (!options.tokenizer_dir.empty()) fail_input(input.tokenizer_help);
+    return nullptr;
+  }
+  // Requests of ids do without the pieces, but a broken dictionary is told all the same.
+  FairseqDictionary(files.dictionary, config.vocab_size);
+  input.tokenizer_help = concat("there is no encoder.json with vocab.bpe in ", files.directory,
+                                "; name their folder with --tokenizer");
+  return nullptr;
+}
+
+/// What rank 0 alone holds.
+struct RootState {
+  ScoreInputOptions input;
+  std::unique_ptr<Tokenizer> tokenizer;
+  RequestSummary summary;
+  std::optional<ResultWriter> writer;
+};
+
+void prepare_root(const ScoreOptions& options, const Checkpoint& checkpoint,
+                  const NumericsId& numerics, RootState& root) {
+  const ModelConfig& config = checkpoint.config;
+  if (options.top_logprobs > config.vocab_size) {
+    fail_usage("--top-logprobs ", options.top_logprobs, " is more than the vocabulary of ",
+               config.vocab_size);
+  }
+  root.input.vocab_size = config.vocab_size;
+  root.input.max_positions = config.max_positions;
+  root.input.eos = config.eos_token;
+  root.input.truncate = options.truncate;
+  root.input.source = options.input == "-" ? "standard input" : options.input;
+  root.tokenizer = open_tokenizer(options, config, root.input);
+  if (options.input == "-") {
+    root.summary.longest_sequence = config.max_positions - 1;
+  } else {
+    root.summary = check_requests(options.input, root.tokenizer.get(), root.input);
+    log_info(root.summary.num_requests, " requests, ", root.summary.total_rows, " tokens");
+  }
+  root.writer.emplace(options.output);
+  write_meta(options.output,
+             {options.version, numerics.text(), checkpoint.fingerprint, options.listing});
+}
+
+/// Shares rank 0's summary: it decides the size of everyone's buffers.
+RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
+  const auto from_root = [&](int64_t value) {
+    constexpr int64_t kElsewhere = std::numeric_limits<int64_t>::min();
+    return control.all_max(control.rank() == 0 ? value : kElsewhere, labelled("requests"));
+  };
+  return {from_root(summary.num_requests), from_root(summary.total_rows),
+          from_root(summary.longest_sequence)};
+}
+
+void log_start(const Checkpoint& checkpoint, const NumericsId& numerics, const Backend& backend,
+               const Communicator& world) {
+  for (const std::string& warning : checkpoint.warnings) log_warning(warning);
+  const ModelConfig& config = checkpoint.config;
+  log_info("model: ", config.family, ", ", config.num_layers(), " layers of width ",
+           config.hidden_size, ", ", config.num_moe_layers(), " with ", config.router.num_experts,
+           " experts, vocabulary ", config.vocab_size, ", ", config.max_positions, " positions");
+  log_info("numerics: ", numerics.text(), "; checkpoint ", checkpoint.fingerprint);
+  log_info(world.size(), " ranks over ", world.transport(), "; rank 0 on ", backend.description());
+}
+
+}  // namespace
+
+void run_score(const ScoreOptions& options, Backend& backend, Communicator& world,
+               ProgressSink& progress) {
+  ControlChannel control(backend, world);
+  const bool is_root = control.rank() == 0;
+  const Checkpoint checkpoint = open_checkpoint(options.model, control);
+  const NumericsId numerics = agree_on_numerics(options.numerics, backend, checkpoint, control);
+  if (is_root) log_start(checkpoint, numerics, backend, world);
+
+  RootState root;
+  control.agree(
+      [&] {
+        if (is_root) prepare_root(options, checkpoint, numerics, root);
+      },
+      labelled("requests"));
+  const RequestSummary summary = share(root.summary, control);
+
+  const RuntimeSettings settings = {options.max_batch_tokens, summary.longest_sequence,
+                                    summary.total_rows,       options.exchange_buffer_bytes,
+                                    options.top_logprobs,     options.placement};
+  TensorReader reader(checkpoint.index);
+  ModelRuntime model(checkpoint, reader, settings, backend, world, control);
+  Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());
+  if (is_root) {
+    RequestStream requests(options.input, root.tokenizer.get(), root.input);
+    Scorer scorer(
+        requests, *root.writer, progress,
+        {model.schedule_limits(), checkpoint.config.start_token, options.top_logprobs, summary});
+    engine.run(&scorer);
+    progress.finish(scorer.progress());
+  } else {
+    engine.run(nullptr);
+  }
+  // Every rank must have come here before the results count as whole: where a rank died, a launcher
+  // may have closed rank 0's standard input, which looks like the end of the requests.
+  const std::vector<RankStats> stats = gather_stats(model.stats(engine), control);
+  control.agree(
+      [&] {
+        if (is_root) root.writer->finish();
+      },
+      labelled("end of results"));
+  if (is_root) log_info("\n", stats_text(stats, checkpoint.config.moe_layers()));
+}
+
+}  // namespace switchyard

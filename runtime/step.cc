@@ -1,0 +1,71 @@
+#include "runtime/step.h"
+
+#include "kernels/base/byte_codec.h"
+
+namespace switchyard {
+
+std::string encode(const StepHeader& header) {
+  ByteWriter writer;
+  writer.put(header.kind);
+  writer.put(header.step);
+  writer.put(header.top_logprobs);
+  writer.put(static_cast<int64_t>(header.sequences.size()));
+  for (const StepSequence& sequence : header.sequences) {
+    writer.put(sequence.sequence);
+    writer.put(sequence.first_position);
+    writer.put_vector(sequence.input_ids);
+    writer.put_vector(sequence.target_ids);
+  }
+  writer.put(header.error_kind);
+  writer.put_string(header.error);
+  return writer.bytes();
+}
+
+StepHeader decode_step_header(const std::string& bytes) {
+  ByteReader reader(bytes);
+  StepHeader header;
+  header.kind = reader.get<StepKind>();
+  header.step = reader.get<int64_t>();
+  header.top_logprobs = reader.get<int64_t>();
+  const int64_t count = reader.get<int64_t>();
+  for (int64_t i = 0; i < count; ++i) {
+    StepSequence& sequence = header.sequences.emplace_back();
+    sequence.sequence = reader.get<int64_t>();
+    sequence.first_position = reader.get<int64_t>();
+    sequence.input_ids = reader.get_vector<int32_t>();
+    sequence.target_ids = reader.get_vector<int32_t>();
+  }
+  header.error_kind = reader.get<ErrorKind>();
+  header.error = reader.get_string();
+  return header;
+}
+
+std::string encode(const std::vector<SequenceOutput>& outputs) {
+  ByteWriter writer;
+  writer.put(static_cast<int64_t>(outputs.size()));
+  for (const SequenceOutput& output : outputs) {
+    writer.put(output.sequence);
+    writer.put_vector(output.logprobs);
+    writer.put_vector(output.greedy);
+    writer.put_vector(output.top_ids);
+    writer.put_vector(output.top_logprobs);
+  }
+  return writer.bytes();
+}
+
+std::vector<SequenceOutput> decode_outputs(const std::string& bytes) {
+  ByteReader reader(bytes);
+  const int64_t count = reader.get<int64_t>();
+  std::vector<SequenceOutput> outputs;
+  for (int64_t i = 0; i < count; ++i) {
+    SequenceOutput& output = outputs.emplace_back();
+    output.sequence = reader.get<int64_t>();
+    output.logprobs = reader.get_vector<float>();
+    output.greedy = reader.get_vector<int32_t>();
+    output.top_ids = reader.get_vector<int32_t>();
+    output.top_logprobs = reader.get_vector<float>();
+  }
+  return outputs;
+}
+
+}  // namespace switchyard

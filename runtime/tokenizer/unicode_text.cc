@@ -1,0 +1,91 @@
+#include "runtime/tokenizer/unicode_text.h"
+
+namespace switchyard {
+namespace {
+
+// What a first byte announces: how many bytes follow and the range of the first of them, which is
+// narrower than 80..BF where overlong forms, surrogates or values above U+10FFFF would begin.
+struct LeadByte {
+  int num_following = -1;  // -1: no character begins with this byte
+  unsigned char low = 0x80;
+  unsigned char high = 0xBF;
+};
+
+LeadByte read_lead_byte(unsigned char byte) {
+  if (byte < 0x80) return {0};
+  if (byte < 0xC2) return {};
+  if (byte < 0xE0) return {1};
+  if (byte == 0xE0) return {2, 0xA0, 0xBF};
+  if (byte == 0xED) return {2, 0x80, 0x9F};
+  if (byte < 0xF0) return {2};
+  if (byte == 0xF0) return {3, 0x90, 0xBF};
+  if (byte < 0xF4) return {3};
+  if (byte == 0xF4) return {3, 0x80, 0x8F};
+  return {};
+}
+
+}  // namespace
+
+CodePoint decode_code_point(std::string_view text, size_t at) {
+  const unsigned char first = static_cast<unsigned char>(text[at]);
+  LeadByte lead = read_lead_byte(first);
+  if (lead.num_following == 0) return {first, 1, true};
+  if (lead.num_following < 0) return {kReplacementCharacter, 1, false};
+  char32_t value = first & (0x3Fu >> lead.num_following);
+  for (int i = 1; i <= lead.num_following; ++i) {
+    if (at + i >= text.size()) return {kReplacementCharacter, i, false};
+    const unsigned char byte = static_cast<unsigned char>(text[at + i]);
+    if (byte < lead.low || byte > lead.high) return {kReplacementCharacter, i, false};
+    value = (value << 6) | (byte & 0x3Fu);
+    lead.low = 0x80;
+    lead.high = 0xBF;
+  }
+  return {value, lead.num_following + 1, true};
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_code_point(text, at);
+    if (point.is_valid) {
+      result += text.substr(at, point.length);
+    } else {
+      append_utf8(kReplacementCharacter, result);
+    }
+    at += point.length;
+  }
+  return result;
+}
+
+size_t find_invalid_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_code_point(text, at);
+    if (!point.is_valid) return at;
+    at += point.length;
+  }
+  return text.npos;
+}
+
+void append_utf8(char32_t value, std::string& text) {
+  const auto following = [value](int shift) {
+    return static_cast<char>(0x80u | ((value >> shift) & 0x3Fu));
+  };
+  if (value < 0x80) {
+    text += static_cast<char>(value);
+  } else if (value < 0x800) {
+    text += static_cast<char>(0xC0u | (value >> 6));
+    text += following(0);
+  } else if (value < 0x10000) {
+    text += static_cast<char>(0xE0u | (value >> 12));
+    text += following(6);
+    text += following(0);
+  } else {
+    text += static_cast<char>(0xF0u | (value >> 18));
+    text += following(12);
+    text += following(6);
+    text += following(0);
+  }
+}
+
+}  // namespace switchyard

@@ -1,0 +1,286 @@
+// The whole of `score` against the reference implementation's numbers, and against itself under
+// every schedule.
+#include "runtime/score.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "tests/runtime/score_runner.h"
+
+namespace switchyard {
+namespace {
+
+namespace json = boost::json;
+
+std::vector<json::value> parse_lines(std::istream& lines) {
+  std::vector<json::value> values;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty()) values.push_back(json::parse(line));
+  }
+  return values;
+}
+
+/// Empty if `got` is `expected` within `tolerance` on each log-prob, else what differs first.
+std::string difference(const json::object& got, const json::object& expected, double tolerance) {
+  for (const char* key : {"id", "token_ids", "num_tokens", "is_greedy"}) {
+    if (expected.contains(key) && (!got.contains(key) || got.at(key) != expected.at(key))) {
+      return concat(key, " of ", json::serialize(got), " is not that of ",
+                    json::serialize(expected));
+    }
+  }
+  const json::array& have = got.at("token_logprobs").as_array();
+  const json::array& want = expected.at("token_logprobs").as_array();
+  if (have.size() != want.size()) return concat(have.size(), " log-probs for ", want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double error = std::abs(have[i].to_number<double>() - want[i].to_number<double>());
+    if (!(error <= tolerance)) {
+      return concat("token ", i, ": ", json::serialize(have[i]), " for ", json::serialize(want[i]));
+    }
+  }
+  return "";
+}
+
+std::string compare_files(const std::string& output, const std::string& expected_path,
+                          double tolerance) {
+  std::istringstream lines(output);
+  std::ifstream file(expected_path);
+  const std::vector<json::value> got = parse_lines(lines);
+  const std::vector<json::value> expected = parse_lines(file);
+  if (got.size() != expected.size()) {
+    return concat(got.size(), " results for ", expected.size(), " of ", expected_path);
+  }
+  for (size_t i = 0; i < got.size(); ++i) {
+    const std::string text = difference(got[i].as_object(), expected[i].as_object(), tolerance);
+    if (!text.empty()) return concat("result ", i, ": ", text);
+  }
+  return expected.empty() ? "nothing to compare" : "";
+}
+
+TEST(Difference, SeesWrongNegativeAndMissingNumbers) {
+  const auto of = [](const char* logprobs) {
+    return json::parse(concat(R"({"id":1,"token_ids":[3],"token_logprobs":)", logprobs,
+                              R"(,"num_tokens":1})"))
+        .as_object();
+  };
+  EXPECT_EQ(difference(of("[-1.5]"), of("[-1.50001]"), 1e-4), "");
+  EXPECT_NE(difference(of("[-1.5]"), of("[-1.6]"), 1e-4), "");
+  EXPECT_NE(difference(of("[1.5]"), of("[-1.5]"), 1e-4), "");
+  EXPECT_NE(difference(of("[]"), of("[-1.5]"), 1e-4), "");
+  EXPECT_NE(difference(of("[1e999]"), of("[-1.5]"), 1e-4), "");
+}
+
+/// The cases of the reference implementation: a folder, its requests, what it computed.
+struct Golden {
+  const char* folder;
+  const char* requests;
+  const char* expected;
+  double tolerance;
+  Newlines newlines = Newlines::kKeep;
+};
+
+std::ostream& operator<<(std::ostream& out, const Golden& golden) {
+  return out << golden.folder << '/' << golden.requests;
+}
+
+const Golden kGoldens[] = {
+    {"fairseq/dense_fp32", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/moe_fp32", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/moe_fp16", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/moe_bf16", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/moe_fp32_cfg_fp16", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/moe_freq3", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/files_8x1", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/files_2x12", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/arch_odd_sizes", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/gate_ties", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"trained_moe_8e", "requests_token_ids.jsonl", "expected_token_ids.jsonl", 1e-4},
+    {"trained_moe_8e", "requests_text.jsonl", "expected_text_keep.jsonl", 1e-4},
+    {"trained_moe_8e", "requests_text_eos.jsonl", "expected_text_eos.jsonl", 1e-4, Newlines::kEos},
+    {"trained_moe_8e", "requests_pairs.jsonl", "expected_pairs.jsonl", 1e-4, Newlines::kEos},
+    {"trained_moe_8e", "requests_pairs_token_ids.jsonl", "expected_pairs.jsonl", 1e-4},
+};
+
+class ScoreGoldenTest : public testing::TestWithParam<Golden> {};
+
+TEST_P(ScoreGoldenTest, GivesTheReferencesNumbersOnAnyNumberOfRanks) {
+  const Golden& golden = GetParam();
+  ScoreSetup setup;
+  setup.model = golden.folder;
+  setup.input = golden.requests;
+  setup.newlines = golden.newlines;
+  const std::string alone = score(setup);
+  EXPECT_EQ(compare_files(alone, test_data(concat(golden.folder, "/", golden.expected)),
+                          golden.tolerance),
+            "");
+  for (const int ranks : {2, 3}) {
+    setup.num_ranks = ranks;
+    EXPECT_TRUE(alone == score(setup)) << setup.text();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Reference, ScoreGoldenTest, testing::ValuesIn(kGoldens));
+
+/// Every schedule must give the bytes of the plainest one.
+class ScoreBytesTest : public testing::TestWithParam<const char*> {
+ protected:
+  ScoreBytesTest() {
+    setup_.model = GetParam();
+    if (setup_.model == "trained_moe_8e") setup_.input = "requests_text.jsonl";
+    setup_.top_logprobs = 3;
+    expected_ = score(setup_);
+  }
+
+  void expect_same_bytes() {
+    EXPECT_TRUE(score(setup_) == expected_) << "different bytes: " << setup_.text();
+  }
+
+  ScoreSetup setup_;
+  std::string expected_;
+};
+
+/// One row of the exchange buffers: five rows of fp32 (TokenDispatcher::bytes_per_row).
+int64_t smallest_exchange_buffer(const std::string& model) {
+  const int64_t width = model == "trained_moe_8e" ? 128 : model == "fairseq/moe_fp32" ? 24 : 30;
+  return 5 * 4 * width;
+}
+
+TEST_P(ScoreBytesTest, AnyRanksBatchesAndExchangeBuffers) {
+  const int64_t smallest = smallest_exchange_buffer(GetParam());
+  for (const int ranks : {1, 2, 3, 4, 5, 8}) {
+    for (const int64_t batch : {64, 1000, 100000}) {
+      for (const int64_t exchange : {smallest, int64_t{16} << 10, int64_t{64} << 20}) {
+        setup_.num_ranks = ranks;
+        setup_.max_batch_tokens = batch;
+        setup_.exchange_buffer_bytes = exchange;
+        expect_same_bytes();
+      }
+    }
+  }
+}
+
+TEST_P(ScoreBytesTest, AnyThreadsAndInstructionSet) {
+  for (const InstructionSet set :
+       {InstructionSet::kAvx512, InstructionSet::kAvx2, InstructionSet::kPortable}) {
+    if (set < best_instruction_set()) continue;
+    for (const int threads : {1, 2, 3}) {
+      setup_.instruction_set = set;
+      setup_.num_threads = threads;
+      setup_.num_ranks = threads;
+      expect_same_bytes();
+    }
+  }
+}
+
+TEST_P(ScoreBytesTest, StrictBackendUnderManySchedules) {
+  setup_.backend = BackendKind::kStrict;
+  for (const int ranks : {1, 2, 3, 4}) {
+    for (const uint64_t seed : {1, 2}) {
+      setup_.num_ranks = ranks;
+      setup_.seed = seed;
+      setup_.max_batch_tokens = 100;
+      setup_.exchange_buffer_bytes = int64_t{4} << 10;
+      expect_same_bytes();
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ScoreBytesTest,
+                         testing::Values("trained_moe_8e", "fairseq/moe_fp32",
+                                         "fairseq/arch_odd_sizes"));
+
+TEST(Score, PlacementWithCopiesAndEmptyRanksChangesNoByte) {
+  ScoreSetup setup;
+  setup.model = "fairseq/arch_odd_sizes";
+  const std::string expected = score(setup);
+  const TemporaryFile everywhere("everywhere.json",
+                                 R"({"experts": [[2], [0, 1, 2], [2], [0, 2], [2], [2]]})");
+  const TemporaryFile layers(
+      "layers.json",
+      R"({"layers": {"1": [[0],[0],[0],[0],[0],[0]], "3": [[1],[2],[1],[2],[1],[2]]}})");
+  setup.num_ranks = 3;
+  for (const std::string& path : {everywhere.path(), layers.path()}) {
+    setup.placement = path;
+    EXPECT_TRUE(score(setup) == expected) << path;
+  }
+}
+
+TEST(Score, MoreRanksThanExpertsAndRequests) {
+  ScoreSetup setup;
+  setup.model = "fairseq/arch_odd_sizes";
+  const std::string expected = score(setup);
+  setup.num_ranks = 16;
+  setup.exchange_buffer_bytes = 1200;
+  EXPECT_TRUE(score(setup) == expected);
+}
+
+/// The message of the error that scoring `lines` ends with; fails if it does not.
+std::string error_of(ScoreSetup setup, const std::string& lines) {
+  const TemporaryFile input("in.jsonl", lines);
+  setup.input = input.path();
+  try {
+    score(setup);
+  } catch (const AgreedError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no error for " << lines;
+  return "";
+}
+
+TEST(Score, UserErrorsAreAgreedAndNameTheLine) {
+  ScoreSetup setup;
+  setup.model = "trained_moe_8e";
+  for (const int ranks : {1, 3}) {
+    setup.num_ranks = ranks;
+    EXPECT_NE(
+        error_of(setup, "{\"id\":1,\"token_ids\":[5]}\n{\"id\":1,\"token_ids\":[5]}\n").find(":2"),
+        std::string::npos);
+    EXPECT_NE(error_of(setup, "{\"id\":1,\"token_ids\":[99999999]}\n").find("99999999"),
+              std::string::npos);
+    EXPECT_NE(error_of(setup, "not json\n").find(":1"), std::string::npos);
+  }
+}
+
+TEST(Score, TheSmallestExchangeBufferIsNamed) {
+  ScoreSetup setup;
+  setup.model = "fairseq/moe_fp32";
+  setup.exchange_buffer_bytes = 479;
+  EXPECT_NE(error_of(setup, "{\"id\":1,\"token_ids\":[5]}\n").find("480"), std::string::npos);
+}
+
+TEST(Score, EmptyInputsGiveEmptyResults) {
+  ScoreSetup setup;
+  setup.model = "trained_moe_8e";
+  const TemporaryFile input("in.jsonl",
+                            "{\"id\":\"a\",\"text\":\"\"}\n{\"id\":2,\"token_ids\":[]}\n");
+  setup.input = input.path();
+  setup.num_ranks = 2;
+  EXPECT_EQ(score(setup),
+            "{\"id\":\"a\",\"token_ids\":[],\"token_logprobs\":[],\"logprob\":0.0,"
+            "\"num_tokens\":0}\n"
+            "{\"id\":2,\"token_ids\":[],\"token_logprobs\":[],\"logprob\":0.0,"
+            "\"num_tokens\":0}\n");
+  const TemporaryFile nothing("nothing.jsonl", "\n");
+  setup.input = nothing.path();
+  EXPECT_EQ(score(setup), "");
+}
+
+TEST(Score, TruncateLeftKeepsTheLastTokens) {
+  ScoreSetup setup;
+  setup.model = "trained_moe_8e";
+  std::string ids;
+  for (int i = 0; i < 1100; ++i) ids += concat(i == 0 ? "" : ",", 5 + i % 200);
+  const std::string line = concat("{\"id\":1,\"token_ids\":[", ids, "]}\n");
+  EXPECT_NE(error_of(setup, line).find("--truncate left"), std::string::npos);
+  const TemporaryFile input("in.jsonl", line);
+  setup.input = input.path();
+  setup.truncate = Truncate::kLeft;
+  EXPECT_NE(score(setup).find("\"num_tokens\":1023"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace switchyard
