@@ -1,0 +1,175 @@
+#include "launch/option_table.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <set>
+#include <sstream>
+
+#include "kernels/base/error.h"
+#include "launch/nearest_name.h"
+#include "launch/option_values.h"
+
+namespace switchyard {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr char kConfig[] = "config";
+constexpr char kHelp[] = "help";
+constexpr char kVersion[] = "version";
+constexpr unsigned kHelpColumns = 100;
+
+void add_option(po::options_description& group, const OptionSpec& option) {
+  std::string help = option.help;
+  if (option.need == OptionNeed::kRequired) help += " (required)";
+  if (!option.default_text.empty()) help += " [default: " + option.default_text + "]";
+  group.add_options()(option.name.c_str(), po::value<std::string>()->value_name(option.value_name),
+                      help.c_str());
+}
+
+po::options_description describe(const std::vector<OptionGroup>& groups) {
+  po::options_description all("", kHelpColumns, kHelpColumns / 2);
+  for (const OptionGroup& group : groups) {
+    po::options_description part(group.heading, kHelpColumns, kHelpColumns / 2);
+    for (const OptionSpec& option : group.options) add_option(part, option);
+    all.add(part);
+  }
+  po::options_description general("General", kHelpColumns, kHelpColumns / 2);
+  general.add_options()(kConfig, po::value<std::string>()->value_name("FILE.yaml"),
+                        "values for these options, by the same names; the command line wins");
+  general.add_options()(kHelp, "this text");
+  general.add_options()(kVersion, "version and features of this build");
+  all.add(general);
+  return all;
+}
+
+/// Only --name VALUE and --name=VALUE: a value may then begin with a dash, as "-" and "-1" do.
+constexpr int kStyle = po::command_line_style::allow_long |
+                       po::command_line_style::long_allow_adjacent |
+                       po::command_line_style::long_allow_next;
+
+}  // namespace
+
+OptionTable::OptionTable(std::string command, std::string summary, std::vector<OptionGroup> groups)
+    : command_(std::move(command)), summary_(std::move(summary)), groups_(std::move(groups)) {}
+
+ParsedArguments OptionTable::parse_arguments(const std::vector<std::string>& arguments) const {
+  const po::options_description description = describe(groups_);
+  const std::string see = concat("; 'switchyard ", command_, " --help' lists the options");
+  po::parsed_options parsed(&description);
+  try {
+    parsed = po::command_line_parser(arguments).options(description).style(kStyle).run();
+  } catch (const po::unknown_option& error) {
+    const std::string name = error.get_option_name();
+    const std::string bare = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+    std::vector<std::string> known = names();
+    known.insert(known.end(), {kConfig, kHelp, kVersion});
+    fail_usage("unknown option '--", bare, "'", suggestion(bare, known, "--"), see);
+  } catch (const po::error_with_option_name& error) {
+    fail_usage(error.what(), see);
+  }
+  ParsedArguments result;
+  std::set<std::string> seen;
+  for (const po::option& option : parsed.options) {
+    if (option.position_key >= 0) {
+      fail_usage("unexpected argument '", option.value.front(),
+                 "'; options are written --name value", see);
+    }
+    const std::string& name = option.string_key;
+    if (!seen.insert(name).second) fail_usage("--", name, " is given twice; give it once");
+    if (name == kHelp) {
+      result.wants_help = true;
+    } else if (name == kVersion) {
+      result.wants_version = true;
+    } else if (name == kConfig) {
+      result.config_path = option.value.front();
+    } else {
+      result.assignments.push_back({name, option.value.front(), ""});
+    }
+  }
+  return result;
+}
+
+void OptionTable::apply(const std::vector<Assignment>& from_config,
+                        const std::vector<Assignment>& from_arguments) {
+  for (const Assignment& assignment : from_config) set(assignment);
+  for (const Assignment& assignment : from_arguments) set(assignment);
+  for (const OptionGroup& group : groups_) {
+    for (const OptionSpec& option : group.options) {
+      const bool given = std::any_of(applied_.begin(), applied_.end(),
+                                     [&](const Assignment& a) { return a.name == option.name; });
+      if (option.need == OptionNeed::kRequired && !given) {
+        fail_usage(command_, " needs --", option.name, " ", option.value_name, ": ", option.help,
+                   "; 'switchyard ", command_, " --help' lists the options");
+      }
+    }
+  }
+}
+
+void OptionTable::set(const Assignment& assignment) {
+  const OptionSpec* option = find(assignment.name);
+  SWITCHYARD_CHECK(option != nullptr, assignment.name);
+  try {
+    option->set(assignment.value);
+  } catch (const BadValue& bad) {
+    fail_usage(assignment.source.empty() ? "--" : "", assignment.name, " is '", assignment.value,
+               "'", assignment.source.empty() ? "" : " ", assignment.source, "; expected ",
+               bad.what());
+  }
+  applied_.push_back(assignment);
+}
+
+const OptionSpec* OptionTable::find(const std::string& name) const {
+  for (const OptionGroup& group : groups_) {
+    for (const OptionSpec& option : group.options) {
+      if (option.name == name) return &option;
+    }
+  }
+  return nullptr;
+}
+
+std::vector<std::string> OptionTable::names() const {
+  std::vector<std::string> names;
+  for (const OptionGroup& group : groups_) {
+    for (const OptionSpec& option : group.options) names.push_back(option.name);
+  }
+  return names;
+}
+
+std::vector<std::pair<std::string, std::string>> OptionTable::listing() const {
+  std::vector<std::pair<std::string, std::string>> listing;
+  for (const OptionGroup& group : groups_) {
+    for (const OptionSpec& option : group.options) {
+      listing.emplace_back(option.name, option.default_text);
+      for (const Assignment& assignment : applied_) {
+        if (assignment.name == option.name) listing.back().second = assignment.value;
+      }
+    }
+  }
+  return listing;
+}
+
+std::string OptionTable::shared_text() const {
+  std::string text;
+  for (const auto& [name, value] : listing()) {
+    if (find(name)->scope == OptionScope::kJob) text += concat(name, " ", value, "\n");
+  }
+  return text;
+}
+
+std::string OptionTable::help_text() const {
+  std::ostringstream text;
+  text << "switchyard " << command_ << ": " << summary_ << "\n" << describe(groups_);
+  return std::move(text).str();
+}
+
+std::string differing_lines(const std::string& mine, const std::string& other) {
+  std::istringstream my_lines(mine), other_lines(other);
+  std::string my_line, other_line;
+  while (std::getline(my_lines, my_line) && std::getline(other_lines, other_line)) {
+    if (my_line != other_line) return concat("'", my_line, "', not '", other_line, "'");
+  }
+  return "different options";
+}
+
+}  // namespace switchyard

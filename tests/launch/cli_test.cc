@@ -1,0 +1,164 @@
+// The program as users start it: texts, exit statuses, and what it leaves behind.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "kernels/base/error.h"
+
+namespace switchyard {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ProgramRun {
+  int status = -1;
+  std::string out;
+  std::string err;
+};
+
+std::string read_file(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A folder of its own for every test.
+class Cli : public testing::Test {
+ protected:
+  Cli() {
+    std::string name = (fs::temp_directory_path() / "switchyard_cli_XXXXXX").string();
+    folder_ = mkdtemp(name.data());
+  }
+  ~Cli() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name) << text;
+  }
+
+  /// Runs the program with `arguments` (shell words) after `launcher`.
+  ProgramRun run(const std::string& arguments, const std::string& launcher = "") const {
+    const std::string command = launcher + " " + SWITCHYARD_PROGRAM + " " + arguments + " >" +
+                                path("stdout") + " 2>" + path("stderr") + " </dev/null";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(path("stdout")),
+            read_file(path("stderr"))};
+  }
+
+  /// The options every run of `score` needs, for files of the test's folder.
+  std::string score(const std::string& more = "") const {
+    return "score --model " + path("model") + " --input " + path("in.jsonl") + " --output " +
+           path("out.jsonl") + " " + more;
+  }
+
+  fs::path folder_;
+};
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST_F(Cli, HelpListsCommandsAndOptions) {
+  for (const char* arguments : {"--help", "help", ""}) {
+    const ProgramRun result = run(arguments);
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_TRUE(contains(result.out, "score")) << result.out;
+    EXPECT_TRUE(contains(result.out, "version")) << result.out;
+  }
+  const ProgramRun result = run("score --help");
+  EXPECT_EQ(result.status, 0);
+  EXPECT_TRUE(contains(result.out, "--exchange-buffer BYTES")) << result.out;
+  EXPECT_TRUE(contains(result.out, "[default: 64MiB]"));
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_F(Cli, VersionNamesTheFeatures) {
+  for (const char* arguments : {"--version", "version", "score --version"}) {
+    const ProgramRun result = run(arguments);
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_TRUE(contains(result.out, "switchyard 0.")) << result.out;
+    EXPECT_TRUE(contains(result.out, "MPI: ")) << result.out;
+  }
+}
+
+TEST_F(Cli, UsageErrorsEndWithStatus2AndOneMessage) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"scroe", "'score'?"},
+      {"score", "score needs --model DIR"},
+      {score("--thread 2"), "'--threads'?"},
+      {score("--threads two"), "--threads is 'two'; expected a whole number"},
+      {score("--newlines both"), "expected one of eos, keep"},
+      {score("stray"), "unexpected argument 'stray'"},
+      {"help me", "help takes no argument"},
+  };
+  for (const auto& [arguments, message] : cases) {
+    const ProgramRun result = run(arguments);
+    EXPECT_EQ(result.status, 2) << arguments;
+    EXPECT_TRUE(contains(result.err, message)) << arguments << ": " << result.err;
+    EXPECT_TRUE(result.err.starts_with("switchyard: error: ")) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST_F(Cli, ConfigurationFilesAreReadAndChecked) {
+  EXPECT_EQ(run(score("--config " + path("absent.yaml"))).status, 3);
+  write("run.yaml", "thread: 2\n");
+  const ProgramRun unknown = run(score("--config " + path("run.yaml")));
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_TRUE(contains(unknown.err, "run.yaml, line 1: unknown key 'thread'")) << unknown.err;
+  // A model from the file is used; one from the command line wins over it.
+  write("run.yaml", "model: " + path("from_file") + "\nthreads: 1\n");
+  const ProgramRun missing = run("score --config " + path("run.yaml") + " --input " +
+                                 path("in.jsonl") + " --output " + path("out.jsonl"));
+  EXPECT_EQ(missing.status, 3);
+  EXPECT_TRUE(contains(missing.err, "from_file")) << missing.err;
+  const ProgramRun overridden = run(score("--config " + path("run.yaml")));
+  EXPECT_TRUE(contains(overridden.err, path("model"))) << overridden.err;
+  EXPECT_FALSE(contains(overridden.err, "from_file")) << overridden.err;
+}
+
+TEST_F(Cli, AMissingModelIsAnInputErrorWithoutOutput) {
+  write("in.jsonl", "{\"id\": 1, \"token_ids\": [4]}\n");
+  const ProgramRun result = run(score());
+  EXPECT_EQ(result.status, 3);
+  EXPECT_TRUE(contains(result.err, path("model"))) << result.err;
+  EXPECT_FALSE(fs::exists(path("out.jsonl")));
+}
+
+#ifdef SWITCHYARD_MPIRUN
+/// The beginning of a launch of `ranks` processes. MPI keeps memory until the process ends.
+std::string launch(int ranks) {
+  return concat("ASAN_OPTIONS=detect_leaks=0 ", SWITCHYARD_MPIRUN,
+                " --allow-run-as-root --oversubscribe --bind-to none -np ", ranks);
+}
+
+TEST_F(Cli, ManyRanksGiveOneMessage) {
+  const std::string two =
+      std::string(SWITCHYARD_MPIRUN) + " --allow-run-as-root --oversubscribe --bind-to none -np 2";
+  const ProgramRun result = run(score("--threads two"), launch(2));
+  EXPECT_EQ(result.status, 2) << result.err;
+  const size_t first = result.err.find("--threads is 'two'");
+  ASSERT_NE(first, std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("--threads is 'two'", first + 1), std::string::npos) << result.err;
+}
+
+TEST_F(Cli, RanksWithDifferentOptionsAreRefused) {
+  const std::string one =
+      std::string(SWITCHYARD_MPIRUN) + " --allow-run-as-root --oversubscribe --bind-to none -np 1";
+  const ProgramRun result = run(score("--top-logprobs 1") + " : -np 1 " + SWITCHYARD_PROGRAM + " " +
+                                    score("--top-logprobs 2"),
+                                launch(1));
+  EXPECT_EQ(result.status, 2) << result.err;
+  EXPECT_TRUE(
+      contains(result.err, "rank 1: was started with 'top-logprobs 2', not 'top-logprobs 1'"))
+      << result.err;
+}
+#endif
+
+}  // namespace
+}  // namespace switchyard

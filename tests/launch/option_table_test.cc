@@ -1,0 +1,258 @@
+#include "launch/option_table.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "kernels/base/error.h"
+#include "launch/score_options.h"
+
+namespace switchyard {
+namespace {
+
+/// Message of the Error(kUsage) that `work` must throw.
+std::string usage_error(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
+const std::vector<std::string> kRequired = {"--model", "m", "--input", "i", "--output", "o"};
+
+ScoreOptions parse(std::vector<std::string> arguments, const std::string& config = "") {
+  ScoreOptions options;
+  OptionTable table = make_score_option_table(options);
+  arguments.insert(arguments.begin(), kRequired.begin(), kRequired.end());
+  table.apply(table.parse_config(config, "run.yaml"), table.parse_arguments(arguments).assignments);
+  options.listing = table.listing();
+  return options;
+}
+
+TEST(OptionTable, DefaultsAreTheDocumentedOnes) {
+  const ScoreOptions options = parse({});
+  EXPECT_EQ(options.model, "m");
+  EXPECT_EQ(options.input, "i");
+  EXPECT_EQ(options.output, "o");
+  EXPECT_EQ(options.tokenizer_dir, "");
+  EXPECT_EQ(options.newlines, Newlines::kKeep);
+  EXPECT_EQ(options.special_tokens, SpecialTokens::kAdd);
+  EXPECT_EQ(options.truncate, Truncate::kError);
+  EXPECT_EQ(options.num_threads, 0);
+  EXPECT_EQ(options.max_batch_tokens, 4096);
+  EXPECT_EQ(options.exchange_buffer_bytes, 64 << 20);
+  EXPECT_EQ(options.exchange_timeout_seconds, 1800.0);
+  EXPECT_EQ(options.numerics, "auto");
+  EXPECT_EQ(options.backend, BackendKind::kAuto);
+  EXPECT_EQ(options.log_level, LogLevel::kInfo);
+}
+
+TEST(OptionTable, EveryOptionIsStored) {
+  const ScoreOptions options = parse({"--tokenizer",
+                                      "t",
+                                      "--dict",
+                                      "d",
+                                      "--special-tokens",
+                                      "none",
+                                      "--newlines",
+                                      "eos",
+                                      "--truncate",
+                                      "left",
+                                      "--top-logprobs",
+                                      "5",
+                                      "--threads",
+                                      "3",
+                                      "--max-batch-tokens",
+                                      "64",
+                                      "--exchange-buffer",
+                                      "64KiB",
+                                      "--capacity",
+                                      "none",
+                                      "--placement",
+                                      "p",
+                                      "--exchange-timeout",
+                                      "2.5",
+                                      "--numerics",
+                                      "cpu-fp32",
+                                      "--instruction-set",
+                                      "avx2",
+                                      "--backend",
+                                      "strict",
+                                      "--log-level",
+                                      "warning",
+                                      "--strict-seed",
+                                      "18446744073709551615"});
+  EXPECT_EQ(options.tokenizer_dir, "t");
+  EXPECT_EQ(options.dictionary, "d");
+  EXPECT_EQ(options.special_tokens, SpecialTokens::kNone);
+  EXPECT_EQ(options.newlines, Newlines::kEos);
+  EXPECT_EQ(options.truncate, Truncate::kLeft);
+  EXPECT_EQ(options.top_logprobs, 5);
+  EXPECT_EQ(options.num_threads, 3);
+  EXPECT_EQ(options.max_batch_tokens, 64);
+  EXPECT_EQ(options.exchange_buffer_bytes, 65536);
+  EXPECT_EQ(options.placement, "p");
+  EXPECT_EQ(options.exchange_timeout_seconds, 2.5);
+  EXPECT_EQ(options.numerics, "cpu-fp32");
+  EXPECT_EQ(options.instruction_set, InstructionSet::kAvx2);
+  EXPECT_EQ(options.backend, BackendKind::kStrict);
+  EXPECT_EQ(options.strict_seed, UINT64_MAX);
+  EXPECT_EQ(options.log_level, LogLevel::kWarning);
+}
+
+TEST(OptionTable, ADashIsAValueAndEqualSignsWork) {
+  ScoreOptions options;
+  OptionTable table = make_score_option_table(options);
+  table.apply({}, table.parse_arguments({"--model=m", "--input", "-", "--output=-"}).assignments);
+  EXPECT_EQ(options.input, "-");
+  EXPECT_EQ(options.output, "-");
+}
+
+TEST(OptionTable, CommandLineBeatsFileBeatsDefault) {
+  const std::string config = "max-batch-tokens: 77\nthreads: 2\ninput: from_file\n";
+  const ScoreOptions options = parse({"--threads", "5"}, config);
+  EXPECT_EQ(options.max_batch_tokens, 77);
+  EXPECT_EQ(options.num_threads, 5);
+  EXPECT_EQ(options.input, "i");
+}
+
+TEST(OptionTable, RequiredOptionsMayStandInTheFile) {
+  ScoreOptions options;
+  OptionTable table = make_score_option_table(options);
+  table.apply(table.parse_config("model: a\ninput: \"-\"\noutput: b\n", "run.yaml"), {});
+  EXPECT_EQ(options.model, "a");
+  EXPECT_EQ(options.input, "-");
+}
+
+TEST(OptionTable, ListingHoldsValuesInForceAndDefaults) {
+  const auto listing = parse({"--threads", "5"}, "newlines: eos\n").listing;
+  const auto value_of = [&](const std::string& name) -> std::string {
+    for (const auto& [key, value] : listing) {
+      if (key == name) return value;
+    }
+    return "absent";
+  };
+  EXPECT_EQ(value_of("threads"), "5");
+  EXPECT_EQ(value_of("newlines"), "eos");
+  EXPECT_EQ(value_of("exchange-buffer"), "64MiB");
+  EXPECT_EQ(value_of("model"), "m");
+}
+
+TEST(OptionTable, SharedTextLeavesOutWhatRanksMayChoose) {
+  ScoreOptions options;
+  OptionTable table = make_score_option_table(options);
+  table.apply({}, table
+                      .parse_arguments({"--model", "m", "--input", "i", "--output", "o",
+                                        "--threads", "5", "--max-batch-tokens", "9"})
+                      .assignments);
+  const std::string shared = table.shared_text();
+  EXPECT_NE(shared.find("max-batch-tokens 9\n"), std::string::npos);
+  EXPECT_EQ(shared.find("threads"), std::string::npos);
+  EXPECT_EQ(differing_lines("a 1\nb 2\n", "a 1\nb 3\n"), "'b 2', not 'b 3'");
+}
+
+TEST(OptionTable, UnknownOptionNamesTheNearest) {
+  const std::string text = usage_error([] { parse({"--max-batch-token", "4"}); });
+  EXPECT_EQ(text,
+            "unknown option '--max-batch-token' (did you mean '--max-batch-tokens'?); "
+            "'switchyard score --help' lists the options");
+  EXPECT_NE(usage_error([] { parse({"--thraeds=4"}); }).find("'--threads'?"), std::string::npos);
+  EXPECT_EQ(usage_error([] { parse({"--xyzzy", "1"}); }).find("did you mean"), std::string::npos);
+}
+
+TEST(OptionTable, BadCommandLinesAreRefused) {
+  EXPECT_NE(usage_error([] {
+              parse({"--threads", "1", "--threads", "1"});
+            }).find("--threads is given twice"),
+            std::string::npos);
+  EXPECT_NE(usage_error([] { parse({"stray"}); }).find("unexpected argument 'stray'"),
+            std::string::npos);
+  EXPECT_NE(usage_error([] { parse({"--threads"}); }).find("--threads"), std::string::npos);
+  EXPECT_NE(usage_error([] { parse({"-h"}); }).find("unexpected argument '-h'"), std::string::npos);
+}
+
+TEST(OptionTable, BadValuesNameOptionValueAndExpectation) {
+  const auto message = [](const char* name, const char* value) {
+    return usage_error([&] { parse({name, value}); });
+  };
+  EXPECT_EQ(message("--max-batch-tokens", "0"),
+            "--max-batch-tokens is '0'; expected a whole number from 1 to 1073741824");
+  EXPECT_EQ(message("--newlines", "EOS"), "--newlines is 'EOS'; expected one of eos, keep");
+  EXPECT_EQ(message("--capacity", "2"),
+            "--capacity is '2'; expected none, the only value this version has");
+  for (const auto& [name, value] :
+       std::vector<std::pair<const char*, const char*>>{{"--threads", "-1"},
+                                                        {"--threads", "2x"},
+                                                        {"--threads", "1.5"},
+                                                        {"--exchange-buffer", "64KB"},
+                                                        {"--exchange-buffer", "1023"},
+                                                        {"--exchange-buffer", "-1"},
+                                                        {"--top-logprobs", "99999999999999999999"},
+                                                        {"--exchange-timeout", "nan"},
+                                                        {"--exchange-timeout", "-1"},
+                                                        {"--numerics", "fast"},
+                                                        {"--strict-seed", "-1"},
+                                                        {"--log-level", "loud"}}) {
+    EXPECT_NE(message(name, value).find("expected"), std::string::npos) << name << value;
+  }
+}
+
+TEST(OptionTable, MissingRequiredOptionsAreNamed) {
+  const std::string text = usage_error([] {
+    ScoreOptions options;
+    OptionTable table = make_score_option_table(options);
+    table.apply({}, table.parse_arguments({"--model", "m", "--output", "o"}).assignments);
+  });
+  EXPECT_NE(text.find("score needs --input IN.jsonl"), std::string::npos) << text;
+}
+
+TEST(OptionTable, BadConfigurationFilesNameTheLine) {
+  const auto message = [](const char* config) { return usage_error([&] { parse({}, config); }); };
+  EXPECT_EQ(message("threads: 2\nnewline: eos\n"),
+            "run.yaml, line 2: unknown key 'newline' (did you mean 'newlines'?); the keys are the "
+            "options of 'switchyard score --help'");
+  EXPECT_NE(message("threads: 2\nthreads: 3\n").find("line 2: 'threads' is given twice"),
+            std::string::npos);
+  EXPECT_EQ(message("\nthreads: two\n"),
+            "threads is 'two' in run.yaml, line 2; expected a whole number from 0 to 4096");
+  EXPECT_NE(message("threads: [1, 2]\n").find("one plain value"), std::string::npos);
+  EXPECT_NE(message("threads:\n").find("one plain value"), std::string::npos);
+  EXPECT_NE(message("- threads\n").find("expected lines"), std::string::npos);
+  EXPECT_NE(message("threads: 2\n\tx: [\n").find("run.yaml, line 2"), std::string::npos);
+  EXPECT_NE(message("config: other.yaml\n").find("unknown key 'config'"), std::string::npos);
+  EXPECT_NE(message("max_batch_tokens: 2\n").find("'max-batch-tokens'"), std::string::npos);
+}
+
+TEST(OptionTable, HelpNamesEveryOptionWithItsDefault) {
+  ScoreOptions options;
+  const OptionTable table = make_score_option_table(options);
+  const std::string help = table.help_text();
+  for (const auto& [name, value] : table.listing()) {
+    EXPECT_NE(help.find("--" + name + " "), std::string::npos) << name;
+  }
+  EXPECT_NE(help.find("[default: 64MiB]"), std::string::npos);
+  EXPECT_NE(help.find("--model DIR"), std::string::npos);
+  EXPECT_TRUE(table.parse_arguments({"--help"}).wants_help);
+  EXPECT_TRUE(table.parse_arguments({"--version"}).wants_version);
+  EXPECT_EQ(table.parse_arguments({"--config", "f.yaml"}).config_path, "f.yaml");
+}
+
+TEST(ConfigFile, UnreadableFilesAreInputErrors) {
+  for (const char* path : {"/nonexistent/run.yaml", "/", "/dev/zero"}) {
+    try {
+      read_config_file(path);
+      ADD_FAILURE() << path;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInput);
+      EXPECT_NE(std::string(error.what()).find(path), std::string::npos);
+    }
+  }
+  EXPECT_EQ(read_config_file("/dev/null"), "");
+}
+
+}  // namespace
+}  // namespace switchyard
