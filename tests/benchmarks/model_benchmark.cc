@@ -1,0 +1,189 @@
+// Scoring throughput and memory of whole models, on one rank or under mpirun:
+//   model_benchmark                        moe_15b's shape, 2 layers, 512 experts, random weights
+//   model_benchmark --model DIR            a checkpoint
+//   [--layers N] [--experts N] [--tokens N] [--length N] [--threads N]
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kernels/base/byte_size.h"
+#include "kernels/base/log.h"
+#include "kernels/base/text_table.h"
+#include "runtime/model_runtime.h"
+#include "tests/benchmarks/machine_limits.h"
+#include "tests/benchmarks/synthetic_model.h"
+
+namespace switchyard {
+namespace {
+
+struct Options {
+  std::string model;
+  int layers = 2;
+  int64_t experts = 512;
+  int64_t tokens = 8192;
+  int64_t length = 512;
+  int threads = 1;
+};
+
+Options parse(int argc, char** argv) {
+  std::map<std::string, std::string> given;
+  for (int i = 1; i + 1 < argc; i += 2) given[argv[i]] = argv[i + 1];
+  Options options;
+  const auto take = [&](const char* name, auto& value) {
+    if (const auto found = given.find(name); found != given.end()) {
+      value = static_cast<std::remove_reference_t<decltype(value)>>(std::stoll(found->second));
+      given.erase(found);
+    }
+  };
+  if (const auto found = given.find("--model"); found != given.end()) {
+    options.model = found->second;
+    given.erase(found);
+  }
+  take("--layers", options.layers);
+  take("--experts", options.experts);
+  take("--tokens", options.tokens);
+  take("--length", options.length);
+  take("--threads", options.threads);
+  if (!given.empty() || argc % 2 == 0) fail_usage("unknown argument; see model_benchmark.cc");
+  return options;
+}
+
+/// One step of random sequences, again and again, and a check that each time gives the same bits.
+class RepeatedStep : public StepWork {
+ public:
+  RepeatedStep(const Options& options, const ModelConfig& config, int repeats) : repeats_(repeats) {
+    header_.kind = StepKind::kRun;
+    const int64_t length = std::min(options.length, config.max_positions - 1);
+    for (int64_t i = 0; i < options.tokens / length; ++i) {
+      StepSequence& sequence = header_.sequences.emplace_back();
+      sequence.sequence = i;
+      for (int64_t t = 0; t < length; ++t) {
+        const int64_t id = 4 + (i * 7919 + t * 104729) % (config.vocab_size - 4);
+        sequence.input_ids.push_back(static_cast<int32_t>(id));
+      }
+      sequence.target_ids = sequence.input_ids;
+      tokens_ += length;
+    }
+  }
+
+  StepHeader next() override {
+    if (seconds_.size() == static_cast<size_t>(repeats_)) return {};
+    begin_ = std::chrono::steady_clock::now();
+    return header_;
+  }
+
+  void consume(std::vector<SequenceOutput> outputs) override {
+    seconds_.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
+    std::map<int64_t, std::vector<float>> logprobs;
+    for (SequenceOutput& output : outputs) logprobs[output.sequence] = std::move(output.logprobs);
+    if (first_.empty()) first_ = logprobs;
+    same_ = same_ && first_ == logprobs && !first_.empty();
+  }
+
+  std::string describe(const NonFiniteError& error) const override { return error.what(); }
+
+  int64_t tokens() const { return tokens_; }
+  bool same() const { return same_; }
+  double median_seconds() const {
+    std::vector<double> sorted = seconds_;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[sorted.size() / 2];
+  }
+
+ private:
+  int repeats_;
+  StepHeader header_;
+  std::map<int64_t, std::vector<float>> first_;
+  std::chrono::steady_clock::time_point begin_;
+  std::vector<double> seconds_;
+  int64_t tokens_ = 0;
+  bool same_ = true;
+};
+
+/// Multiply-adds times two of one token's matmuls (attention scores left out).
+double operations_per_token(const ModelConfig& config) {
+  const double width = static_cast<double>(config.hidden_size);
+  double operations = 2.0 * width * static_cast<double>(config.vocab_size);
+  for (const FfnKind kind : config.layers) {
+    operations += 8.0 * width * width;
+    operations += kind == FfnKind::kDense
+                      ? 4.0 * width * static_cast<double>(config.ffn_size)
+                      : 2.0 * width * static_cast<double>(config.router.num_experts) +
+                            4.0 * width * static_cast<double>(config.expert_ffn_size) *
+                                static_cast<double>(config.router.top_k);
+  }
+  return operations;
+}
+
+double peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024.0;
+}
+
+int run(const Options& options) {
+  constexpr int kRepeats = 5;
+  BackendOptions backend_options;
+  backend_options.num_threads = options.threads;
+  const std::unique_ptr<Backend> backend = make_backend(backend_options);
+  const std::unique_ptr<Communicator> world = make_communicator(*backend, {});
+  ControlChannel control(*backend, *world);
+  const bool is_synthetic = options.model.empty();
+  const Checkpoint checkpoint =
+      is_synthetic ? synthetic_checkpoint(moe_15b_config(options.layers, options.experts))
+                   : open_checkpoint(options.model, control);
+  std::unique_ptr<TensorSource> source;
+  if (is_synthetic) {
+    source = std::make_unique<SyntheticSource>();
+  } else {
+    source = std::make_unique<TensorReader>(checkpoint.index);
+  }
+  const ModelConfig& config = checkpoint.config;
+  RuntimeSettings settings;
+  settings.max_batch_tokens = options.tokens;
+  settings.longest_sequence = std::min(options.length, config.max_positions - 1);
+  settings.exchange_buffer_bytes = int64_t{64} << 20;
+  ModelRuntime model(checkpoint, *source, settings, *backend, *world, control);
+  Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());
+  RepeatedStep work(options, config, kRepeats);
+  engine.run(world->rank() == 0 ? &work : nullptr);
+  const std::vector<RankStats> stats = gather_stats(model.stats(engine), control);
+  const int64_t peak = control.all_max(static_cast<int64_t>(peak_resident_bytes()), {});
+  if (world->rank() != 0) return 0;
+  ThreadPool pool(options.threads);
+  const double fma_peak =
+      measure_fma_peak(best_instruction_set(), pool) * static_cast<double>(world->size());
+  const double rate = static_cast<double>(work.tokens()) / work.median_seconds();
+  const double speed = rate * operations_per_token(config);
+  std::printf("%s\n%s\n", backend->description().c_str(),
+              stats_text(stats, config.moe_layers()).c_str());
+  TextTable table({"model", "ranks", "threads", "tokens a step", "tokens/s", "GFLOP/s",
+                   "of fma peak", "peak memory", "right"});
+  table.add_row({is_synthetic ? concat("moe_15b shape, ", options.layers, " layers, ",
+                                       options.experts, " experts")
+                              : options.model,
+                 std::to_string(world->size()), std::to_string(options.threads),
+                 std::to_string(work.tokens()), format_fixed(rate, 0), format_fixed(speed / 1e9, 1),
+                 format_fixed(100.0 * speed / fma_peak, 0) + " %", format_byte_size(peak),
+                 work.same() ? "same bits" : "DIFFERENT BITS"});
+  std::printf("%s", table.text().c_str());
+  return work.same() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace switchyard
+
+int main(int argc, char** argv) {
+  try {
+    return switchyard::run(switchyard::parse(argc, argv));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "model_benchmark: %s\n", error.what());
+    return 1;
+  }
+}

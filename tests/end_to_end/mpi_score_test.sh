@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# `switchyard score` under a real mpirun: the same bytes on every number of ranks, errors told once.
+# Usage: mpi_score_test.sh PROGRAM MPIRUN TEST_DATA
+set -euo pipefail
+
+program=$1
+mpirun=$2
+data=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+model=$data/trained_moe_8e
+failures=0
+
+fail() {
+  echo "FAIL: $*" >&2
+  failures=$((failures + 1))
+}
+
+# ranks N ARGUMENTS...: the program on N ranks; what it writes to stderr is kept in $work/log.
+ranks() {
+  local count=$1
+  shift
+  "$mpirun" --allow-run-as-root --oversubscribe --mca mpi_yield_when_idle 1 -np "$count" \
+    "$program" "$@" 2>"$work/log"
+}
+
+score() {
+  local count=$1
+  shift
+  ranks "$count" score --model "$model" --threads 1 "$@"
+}
+
+# The plainest run: one process that no launcher started.
+"$program" score --model "$model" --input "$model/requests_text.jsonl" --output "$work/alone" \
+  --threads 1 2>"$work/log" || { cat "$work/log" >&2; fail "one process without mpirun"; }
+
+check_same() {
+  local count=$1
+  shift
+  if ! score "$count" --input "$model/requests_text.jsonl" --output "$work/out" "$@"; then
+    cat "$work/log" >&2
+    fail "$count ranks, $*: exit status"
+  elif ! cmp "$work/alone" "$work/out" >&2; then
+    fail "$count ranks, $*: other bytes than one process"
+  fi
+  [ -e "$work/out.partial" ] && fail "$count ranks, $*: OUT.partial is left over"
+  [ -s "$work/out.meta.json" ] || fail "$count ranks, $*: no OUT.meta.json"
+  rm -f "$work/out" "$work/out.meta.json"
+}
+
+check_same 1
+check_same 2 --max-batch-tokens 64 --exchange-buffer 64KiB
+check_same 3 --max-batch-tokens 1000 --exchange-buffer 2560
+check_same 4 --max-batch-tokens 100000 --instruction-set portable
+check_same 8 --max-batch-tokens 200 --exchange-buffer 16KiB --backend strict
+
+# expect_error STATUS TEXT COUNT ARGUMENTS...: fails with the status, tells TEXT once, leaves no OUT.
+expect_error() {
+  local status=$1 text=$2 count=$3 got=0
+  shift 3
+  rm -f "$work/out"
+  ranks "$count" "$@" --output "$work/out" >/dev/null || got=$?
+  [ "$got" -eq "$status" ] || fail "$*: exit status $got, expected $status"
+  [ -e "$work/out" ] && fail "$*: left an output file"
+  local told
+  told=$(grep -c "switchyard: error:.*$text" "$work/log" || true)
+  [ "$told" -eq 1 ] || { cat "$work/log" >&2; fail "$*: '$text' told $told times"; }
+}
+
+printf '{"id":1,"token_ids":[5]}\n{"id":1,"token_ids":[6]}\n' >"$work/duplicate.jsonl"
+printf '{"id":1,"token_ids":[5]}\n{"id":2,' >"$work/broken.jsonl"
+mkdir "$work/cut"
+cp "$model"/model-*.pt "$model/dict.txt" "$work/cut"
+truncate -s -100 "$work/cut/model-rank-2.pt"
+expect_error 3 duplicate.jsonl:2 3 score --model "$model" --input "$work/duplicate.jsonl"
+expect_error 3 broken.jsonl:2 2 score --model "$model" --input "$work/broken.jsonl"
+expect_error 3 model-rank-2.pt 3 score --model "$work/cut" --input "$work/duplicate.jsonl"
+expect_error 3 "$work/none" 2 score --model "$work/none" --input "$work/duplicate.jsonl"
+expect_error 2 exchange-buffer 2 score --model "$model" --input "$model/requests_text.jsonl" \
+  --exchange-buffer 100
+
+# A rank that dies ends the job within seconds.
+mkfifo "$work/requests"
+sleep 60 >"$work/requests" &
+holder=$!
+begin=$SECONDS
+("$mpirun" --allow-run-as-root --oversubscribe --mca mpi_yield_when_idle 1 -np 3 "$program" score \
+  --model "$model" --threads 1 --input - --output "$work/killed" <"$work/requests" \
+  >/dev/null 2>"$work/log" && echo 0 >"$work/status" || echo $? >"$work/status") &
+job=$!
+for _ in $(seq 100); do
+  victim=$(pgrep -f "output $work/killed" | tail -n 1 || true)
+  grep -q 'loaded' "$work/log" 2>/dev/null && [ -n "$victim" ] && break
+  sleep 0.1
+done
+kill -KILL "$victim"
+wait "$job" || true
+kill "$holder" 2>/dev/null || true
+[ "$(cat "$work/status")" -ne 0 ] || fail "a killed rank: exit status 0"
+[ $((SECONDS - begin)) -lt 30 ] || fail "a killed rank: the job went on for $((SECONDS - begin)) s"
+[ -e "$work/killed" ] && fail "a killed rank: left an output file"
+
+[ "$failures" -eq 0 ] && echo "all checks passed"
+exit $((failures > 0))
