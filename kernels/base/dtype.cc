@@ -51,8 +51,7 @@ std::string_view name_of(DType dtype) {
   return "?";
 }
 
-void convert_elements(DType from_dtype, const void* from, DType to_dtype, void* to,
-                      int64_t count) {
+void convert_elements(DType from_dtype, const void* from, DType to_dtype, void* to, int64_t count) {
   if (from_dtype == to_dtype) {
     std::memcpy(to, from, static_cast<size_t>(count * size_of(to_dtype)));
     return;

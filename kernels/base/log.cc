@@ -1,5 +1,7 @@
 #include "kernels/base/log.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -48,7 +50,10 @@ void set_log_prefix(std::string text) {
 
 void log_line(LogLevel level, const std::string& text) {
   const std::lock_guard lock(g_mutex);
-  const std::string line = prefix() + name_of(level) + text + "\n";
+  // A progress bar may stand on the terminal's last line: write over it and clear what is left.
+  static const bool is_terminal = isatty(STDERR_FILENO) != 0;
+  const std::string line = concat(is_terminal ? "\r" : "", prefix(), name_of(level), text,
+                                  is_terminal ? "\x1b[K\n" : "\n");
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
