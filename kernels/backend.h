@@ -43,6 +43,9 @@ class Backend {
     return Tensor(allocate(shape.num_elements() * size_of(dtype)), dtype, shape);
   }
 
+  /// Bytes that the operations of a compute stream take for themselves.
+  virtual int64_t scratch_bytes() const = 0;
+
   // Streams. --------------------------------------------------------------------------------------
 
   virtual Stream make_stream(StreamKind kind) = 0;

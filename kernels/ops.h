@@ -60,6 +60,12 @@ struct MatmulArgs {
 /// Positions in one page of the key/value store; also the key block of attention (64 keys: four
 /// 16-lane vectors of scores).
 inline constexpr int64_t kKeysPerPage = 64;
+
+/// Pages that `positions` positions fill.
+inline constexpr int64_t pages_of(int64_t positions) {
+  return (positions + kKeysPerPage - 1) / kKeysPerPage;
+}
+
 /// Keys whose partial results attention joins as one segment (16 pages).
 inline constexpr int64_t kKeysPerSegment = 1024;
 
@@ -106,6 +112,9 @@ struct AttentionArgs {
   KeyValuePages pages;
   TensorView out;  // [T, H * d]
 };
+
+/// Experts a token may go to.
+inline constexpr int64_t kMaxTopK = 64;
 
 /// How a router turns logits into experts and weights (fairseq's top-k gate without capacity).
 struct RouterSettings {
@@ -167,7 +176,7 @@ struct LogProbsArgs {
   TensorView logits;        // [T, V]
   TensorView targets;       // [T] int32
   TensorView logprobs;      // [T] fp32: log p(target)
-  TensorView greedy;        // [T] int32: arg max, the lower id at a tie
+  TensorView greedy;        // [T] int32: the largest log-prob, the lower id at a tie
   TensorView top_ids;       // [T, n] int32 or empty: best first, the lower id at a tie
   TensorView top_logprobs;  // [T, n] fp32 or empty
 };

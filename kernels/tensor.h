@@ -12,6 +12,14 @@
 
 namespace switchyard {
 
+/// Alignment of everything a Backend allocates and of what is cut from it: a cache line, and an
+/// AVX-512 vector.
+inline constexpr int64_t kMemoryAlignment = 64;
+
+inline constexpr int64_t align_up(int64_t bytes) {
+  return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+}
+
 /// Up to four extents, outermost first; contiguous row-major throughout the project.
 class Shape {
  public:

@@ -1,6 +1,7 @@
 #include "kernels/base/thread_pool.h"
 
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -39,11 +40,19 @@ ThreadPool::ThreadPool(int num_threads) {
   SWITCHYARD_CHECK(num_threads >= 1, "a thread pool of ", num_threads, " threads");
   workers_.reserve(static_cast<size_t>(num_threads - 1));
   for (int thread = 1; thread < num_threads; ++thread) {
-    workers_.emplace_back([this, thread] { work(thread); });
+    try {
+      workers_.emplace_back([this, thread] { work(thread); });
+    } catch (const std::system_error& error) {
+      end_workers();
+      fail_resource("thread ", thread, " of ", num_threads, " cannot be started (", error.what(),
+                    "); use fewer with --threads, or raise the limit of processes or of memory");
+    }
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end_workers(); }
+
+void ThreadPool::end_workers() {
   {
     const std::lock_guard lock(sleep_mutex_);
     ending_ = true;

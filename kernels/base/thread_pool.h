@@ -34,6 +34,7 @@ class ThreadPool {
 
  private:
   void work(int thread);
+  void end_workers();
   /// Waits until call `seen + 1` begins or the pool ends; spins first.
   void wait_for_call(uint64_t seen);
   void run_tasks(int thread);

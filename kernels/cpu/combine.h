@@ -20,9 +20,6 @@ struct CombineParams {
   int64_t width = 0;
 };
 
-/// Experts a token may choose.
-inline constexpr int64_t kMaxTopK = 64;
-
 /// The sum of CombineArgs: each product and each sum rounded once; two terms of one expert, which
 /// no router gives, would be added in order of choice.
 void combine(OpContext& context, const CombineParams& params);

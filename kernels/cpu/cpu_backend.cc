@@ -7,6 +7,7 @@
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/matmul_driver.h"
 #include "kernels/cpu/packing.h"
 
 namespace switchyard {
@@ -55,6 +56,8 @@ void CpuBackendBase::copy_to_host(Stream& stream, const TensorView& from, void* 
   check.host_memory("host", host);
   queue_of(stream).enqueue([=] { std::memcpy(host, source, bytes); });
 }
+
+int64_t CpuBackendBase::scratch_bytes() const { return cpu::MatmulScratch::bytes(num_threads_); }
 
 int64_t CpuBackendBase::packed_bytes(const WeightSpec& spec) const {
   return cpu::packed_bytes(spec);

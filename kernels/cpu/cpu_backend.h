@@ -23,6 +23,7 @@ class CpuBackendBase : public Backend, private AddressResolver {
   void copy_to_device(Stream& stream, const void* host, const TensorView& to) final;
   void copy_to_host(Stream& stream, const TensorView& from, void* host) final;
 
+  int64_t scratch_bytes() const final;
   int64_t packed_bytes(const WeightSpec& spec) const final;
   void pack_weight(Stream& stream, const void* host_rows, int64_t first_row, int64_t num_rows,
                    const Weight& weight) final;

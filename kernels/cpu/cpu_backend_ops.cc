@@ -232,7 +232,7 @@ void CpuBackendBase::combine(Stream& stream, const CombineArgs& args) {
   const int64_t tokens = args.topk_idx.shape[0];
   const int64_t top_k = args.topk_idx.shape[1];
   const int64_t width = args.expert_rows.shape[1];
-  check.require(top_k >= 1 && top_k <= cpu::kMaxTopK, "top_k", "is not in 1 .. 64");
+  check.require(top_k >= 1 && top_k <= kMaxTopK, "top_k", "is not in 1 .. 64");
   check.disjoint("out", args.out, "expert_rows", args.expert_rows);
   cpu::CombineParams params;
   params.expert_rows = check.f32("expert_rows", args.expert_rows, {tokens * top_k, width});

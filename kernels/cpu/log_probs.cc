@@ -81,9 +81,19 @@ void find_top(const LogProbsParams& params, int64_t row, const LogNormaliser& no
   const float* logits = params.logits + row * params.vocabulary;
   float* values = params.top_logprobs + row * params.num_top;
   TopHeap heap(values, params.top_ids + row * params.num_top, params.num_top);
-  for (int64_t i = 0; i < params.vocabulary; ++i) heap.offer(logits[i], static_cast<int32_t>(i));
+  for (int64_t i = 0; i < params.vocabulary; ++i) {
+    heap.offer(log_prob(logits[i], normaliser), static_cast<int32_t>(i));
+  }
   heap.sort();
-  for (int64_t i = 0; i < params.num_top; ++i) values[i] = log_prob(values[i], normaliser);
+}
+
+// The lowest id whose log-prob is the largest; several logits may round to it. 0 where it is NaN.
+int32_t find_greedy(const float* logits, int64_t vocabulary, const LogNormaliser& normaliser) {
+  const float largest = log_prob(normaliser.maximum, normaliser);
+  for (int64_t i = 0; i < vocabulary; ++i) {
+    if (log_prob(logits[i], normaliser) == largest) return static_cast<int32_t>(i);
+  }
+  return 0;
 }
 
 }  // namespace
@@ -96,7 +106,7 @@ void log_probs(OpContext& context, const LogProbsParams& params) {
                      target, " of ", params.vocabulary);
     const LogNormaliser normaliser = context.kernels.log_normaliser(logits, params.vocabulary);
     params.logprobs[row] = log_prob(logits[target], normaliser);
-    params.greedy[row] = normaliser.greedy;
+    params.greedy[row] = find_greedy(logits, params.vocabulary, normaliser);
     if (params.num_top > 0) find_top(params, row, normaliser);
   };
   for_row_ranges(context, params.num_rows, params.vocabulary, [&](int64_t begin, int64_t end, int) {

@@ -13,7 +13,6 @@ namespace switchyard::cpu {
 struct LogNormaliser {
   float maximum = 0.0f;
   float log_sum = 0.0f;  // log of the sum of exp(x - maximum); NaN if any logit is not finite
-  int32_t greedy = 0;    // arg max, the lower id at a tie
 };
 
 struct LogProbsParams {

@@ -46,7 +46,6 @@ LogNormaliser log_normaliser(const float* logits, int64_t vocabulary) {
   const auto scalar_exp = [](float x) { return first_lane(exp(Vec::set1(x))); };
   float maximum = 0.0f;
   float total = 0.0f;
-  int64_t best_segment = 0;
   Vec poison = Vec::zero();
   for (int64_t first = 0; first < vocabulary; first += kVocabularyPerSegment) {
     const int64_t rest = vocabulary - first;
@@ -59,16 +58,12 @@ LogNormaliser log_normaliser(const float* logits, int64_t vocabulary) {
       continue;
     }
     const float joined = segment_max > maximum ? segment_max : maximum;
-    if (segment_max > maximum) best_segment = first;
     total = total * scalar_exp(maximum - joined) + sum * scalar_exp(segment_max - joined);
     maximum = joined;
   }
   LogNormaliser result{.maximum = maximum};
   const float sum_of_poison = reduce_add(poison);
   result.log_sum = sum_of_poison == 0.0f ? first_lane(log(Vec::set1(total))) : kNan;
-  int64_t greedy = best_segment;
-  while (greedy < vocabulary && logits[greedy] != maximum) ++greedy;
-  result.greedy = greedy < vocabulary ? static_cast<int32_t>(greedy) : 0;
   return result;
 }
 

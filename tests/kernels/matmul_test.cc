@@ -54,6 +54,8 @@ TEST_P(MatmulTest, EveryShapeGivesTheDefinedChains) {
       for (int64_t m = 1; m <= 40; ++m) {
         const std::vector<float> part(expected.begin(), expected.begin() + m * n);
         for (const InstructionSet set : supported_sets()) {
+          // Two portable tiles and a row show every case of that slow code.
+          if (set == InstructionSet::kPortable && m > 13 && m < 40) continue;
           ASSERT_EQ(bits_of(run(set, 1, all_x, m, w)), bits_of(part))
               << name_of(set) << " m " << m << " n " << n << " k " << k;
         }
@@ -86,7 +88,7 @@ TEST_P(MatmulTest, CutsOfDepthRowsAndTasksChangeNothing) {
 }
 
 TEST_P(MatmulTest, InstructionSetsAgreeOnLargeMatrices) {
-  const int64_t m = 31, n = 129, k = 700;
+  const int64_t m = 15, n = 65, k = 600;
   const std::vector<float> x = random_numbers(m * k, 5);
   const TestWeight w(GetParam(), n, k, random_numbers(n * k, 6));
   const std::vector<float> expected = run(InstructionSet::kPortable, 2, x, m, w);
