@@ -189,6 +189,7 @@ DispatchPlan plan_dispatch(const LayerPlacement& placement, int rank,
   SortedCopies sorted(instances, num_instances);
   while (!builder.done()) {
     const std::vector<Transfer> transfers = builder.next_round();
+    SWITCHYARD_CHECK(!transfers.empty(), "a rank with rows announced no room for an expert");
     DispatchRound& round = plan.rounds.emplace_back();
     round.send_rows.assign(static_cast<size_t>(num_ranks), 0);
     round.recv_rows.assign(static_cast<size_t>(num_ranks), 0);
@@ -199,16 +200,6 @@ DispatchPlan plan_dispatch(const LayerPlacement& placement, int rank,
     fill_received(placement, rank, transfers, round);
   }
   return plan;
-}
-
-std::string DispatchPlan::text() const {
-  std::string text = concat(rounds.size(), " rounds");
-  for (size_t i = 0; i < rounds.size(); ++i) {
-    const DispatchRound& round = rounds[i];
-    text += concat("\n  round ", i, ": sends ", round.num_sent(), " rows, computes ",
-                   round.num_received(), " rows of ", round.slots.size(), " experts");
-  }
-  return text;
 }
 
 }  // namespace switchyard

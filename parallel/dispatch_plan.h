@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "parallel/expert_placement.h"
@@ -42,9 +41,6 @@ struct DispatchPlan {
   std::vector<DispatchRound> rounds;  // the same number on every rank
   /// Rows each rank computes in this step, [ep_size].
   std::vector<int64_t> rows_of_rank;
-
-  /// A readable account of the rounds, for logs and test failures.
-  std::string text() const;
 };
 
 /// Computes the rounds. `counts[s * num_instances + i]` is how many rows rank s sends to instance

@@ -1,7 +1,5 @@
 #include "parallel/token_dispatcher.h"
 
-#include "kernels/base/error.h"
-
 namespace switchyard {
 namespace {
 
@@ -39,6 +37,18 @@ TensorView TokenDispatcher::upload(const Slot& slot, const std::vector<int32_t>&
   return view;
 }
 
+Event TokenDispatcher::exchange(const Slot& from, const Slot& to,
+                                const std::vector<int64_t>& send_rows,
+                                const std::vector<int64_t>& recv_rows,
+                                const CollectiveLabel& label) {
+  backend_.wait(exchange_, backend_.record(compute_));
+  const int64_t row_bytes = sizes_.hidden_size * int64_t{sizeof(float)};
+  experts_.all_to_all_v(
+      exchange_, {from.rows.view().data, to.rows.view().data, row_bytes, send_rows, recv_rows},
+      label);
+  return backend_.record(exchange_);
+}
+
 void TokenDispatcher::dispatch(const DispatchPlan& plan, int round_number, const TensorView& x,
                                CollectiveLabel label) {
   const DispatchRound& round = plan.rounds[static_cast<size_t>(round_number)];
@@ -49,14 +59,9 @@ void TokenDispatcher::dispatch(const DispatchPlan& plan, int round_number, const
     backend_.copy_to_device(compute_, round.sent_tokens.data(), index);
     backend_.gather_rows(compute_, {x, index, send.rows.view().rows(0, round.num_sent())});
   }
-  backend_.wait(exchange_, backend_.record(compute_));
   label.round = round_number;
-  experts_.all_to_all_v(
-      exchange_,
-      {send.rows.view().data, recv.rows.view().data, sizes_.hidden_size * int64_t{sizeof(float)},
-       round.send_rows, round.recv_rows},
-      label);
-  arrived_[slot_of(round_number, kSendBuffers)] = backend_.record(exchange_);
+  arrived_[slot_of(round_number, kSendBuffers)] =
+      exchange(send, recv, round.send_rows, round.recv_rows, label);
 }
 
 void TokenDispatcher::receive(const DispatchPlan& plan, int round_number,
@@ -79,14 +84,9 @@ void TokenDispatcher::give_back(const DispatchPlan& plan, int round_number,
     backend_.scatter_rows(compute_,
                           {grouped.rows(0, round.num_received()), index, recv.rows.view()});
   }
-  backend_.wait(exchange_, backend_.record(compute_));
   label.round = round_number;
-  experts_.all_to_all_v(
-      exchange_,
-      {recv.rows.view().data, send.rows.view().data, sizes_.hidden_size * int64_t{sizeof(float)},
-       round.recv_rows, round.send_rows},
-      label);
-  returned_[slot_of(round_number, kSendBuffers)] = backend_.record(exchange_);
+  returned_[slot_of(round_number, kSendBuffers)] =
+      exchange(recv, send, round.recv_rows, round.send_rows, label);
 }
 
 void TokenDispatcher::take_back(const DispatchPlan& plan, int round_number,

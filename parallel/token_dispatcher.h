@@ -31,9 +31,11 @@ class TokenDispatcher {
   static constexpr int kSendBuffers = 3;
   static constexpr int kRecvBuffers = 2;
 
-  /// Bytes of the exchange buffers for one row of a round.
-  static int64_t bytes_per_row(int64_t hidden_size) {
-    return (kSendBuffers + kRecvBuffers) * hidden_size * int64_t{sizeof(float)};
+  /// Bytes of the exchange buffers for one row of a round: the rows and their indices.
+  static constexpr int64_t bytes_per_row(int64_t hidden_size) {
+    constexpr int64_t kBuffers = kSendBuffers + kRecvBuffers;
+    return kBuffers * hidden_size * int64_t{sizeof(float)} +
+           (kBuffers + 1) * int64_t{sizeof(int32_t)};
   }
 
   /// `experts` is the expert-parallel communicator. All references must outlive the dispatcher.
@@ -69,6 +71,9 @@ class TokenDispatcher {
   };
 
   TensorView upload(const Slot& slot, const std::vector<int32_t>& index);
+  /// Enqueues an all-to-all behind what the compute stream holds; returns its end.
+  Event exchange(const Slot& from, const Slot& to, const std::vector<int64_t>& send_rows,
+                 const std::vector<int64_t>& recv_rows, const CollectiveLabel& label);
 
   Backend& backend_;
   Communicator& experts_;

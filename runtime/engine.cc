@@ -1,6 +1,7 @@
 #include "runtime/engine.h"
 
 #include <iterator>
+#include <utility>
 
 #include "kernels/base/byte_codec.h"
 
@@ -32,6 +33,14 @@ NonFiniteError decode_non_finite(ByteReader& reader) {
   return NonFiniteError(sequence, position, reader.get_string());
 }
 
+StepHeader failure(ErrorKind kind, const std::string& message) {
+  StepHeader header;
+  header.kind = StepKind::kFail;
+  header.error_kind = kind;
+  header.error = message;
+  return header;
+}
+
 }  // namespace
 
 Engine::Engine(ControlChannel& control, Transformer& transformer, PhaseClock& clock,
@@ -50,17 +59,14 @@ void Engine::run(StepWork* work) {
 StepHeader Engine::next_header(StepWork* work) {
   clock_.begin(Phase::kIdle);
   StepHeader header;
-  if (work != nullptr && failure_.empty()) {
+  if (urgent_) {
+    header = *std::exchange(urgent_, std::nullopt);
+  } else if (work != nullptr) {
     try {
       header = work->next();
     } catch (const Error& error) {
-      header.kind = StepKind::kFail;
-      header.error_kind = error.kind();
-      header.error = error.what();
+      header = failure(error.kind(), error.what());
     }
-  } else if (!failure_.empty()) {
-    header.kind = StepKind::kFail;
-    header.error = failure_;
   }
   header.step = steps_;
   // Rank 0 may be waiting for a line of standard input.
@@ -86,17 +92,36 @@ void Engine::run_step(const StepHeader& header, StepWork* work) {
   const std::vector<std::string> reports =
       control_.gather(bytes, 0, {header.step, -1, -1, "gather of results"});
   if (work == nullptr) return;
+  try {
+    consume(header, reports, *work);
+  } catch (const Error& error) {
+    urgent_ = failure(error.kind(), error.what());
+  }
+}
+
+void Engine::consume(const StepHeader& header, const std::vector<std::string>& reports,
+                     StepWork& work) {
   std::vector<SequenceOutput> outputs;
+  std::optional<NonFiniteError> first;
   for (const std::string& rank_report : reports) {
     ByteReader reader(rank_report);
     if (reader.get<Outcome>() == Outcome::kNonFinite) {
-      if (failure_.empty()) failure_ = work->describe(decode_non_finite(reader));
+      const NonFiniteError error = decode_non_finite(reader);
+      if (!first || error.sequence() < first->sequence()) first = error;
       continue;
     }
     std::vector<SequenceOutput> decoded = decode_outputs(reader.get_string());
     std::move(decoded.begin(), decoded.end(), std::back_inserter(outputs));
   }
-  if (failure_.empty()) work->consume(std::move(outputs));
+  if (!first) return work.consume(std::move(outputs));
+  if (header.sequences.size() == 1) {
+    urgent_ = failure(ErrorKind::kInput, work.describe(*first));
+    return;
+  }
+  urgent_ = header;
+  std::erase_if(urgent_->sequences, [&](const StepSequence& sequence) {
+    return sequence.sequence != first->sequence();
+  });
 }
 
 }  // namespace switchyard

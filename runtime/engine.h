@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,7 @@ class Engine {
  private:
   StepHeader next_header(StepWork* work);
   void run_step(const StepHeader& header, StepWork* work);
+  void consume(const StepHeader& header, const std::vector<std::string>& reports, StepWork& work);
 
   ControlChannel& control_;
   Transformer& transformer_;
@@ -56,7 +58,10 @@ class Engine {
   ScheduleLimits limits_;
   int64_t steps_ = 0;
   int64_t rows_ = 0;
-  std::string failure_;  // rank 0: a rank's report of a non-finite result
+
+  // Rank 0's next header, where it is not the work's to give: the end of a run that failed, or a
+  // step with a failing sequence alone, whose report does not depend on what ran beside it.
+  std::optional<StepHeader> urgent_;
 };
 
 }  // namespace switchyard

@@ -5,11 +5,7 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
-int64_t bias_bytes(int64_t elements) {
-  return (elements * int64_t{sizeof(float)} + kAlignment - 1) / kAlignment * kAlignment;
-}
+int64_t bias_bytes(int64_t elements) { return align_up(elements * int64_t{sizeof(float)}); }
 
 }  // namespace
 

@@ -37,11 +37,6 @@ class ExpertCache {
   const std::vector<ExpertLayer>& layers() const { return layers_; }
   int64_t bytes() const { return memory_.bytes(); }
 
-  /// Distinct experts of a layer that can be held for one round.
-  int64_t experts_per_round(int moe_layer) const {
-    return layers_[static_cast<size_t>(moe_layer)].num_local_experts;
-  }
-
   /// The slot of an expert.
   ExpertWeights slot(int moe_layer, int64_t local_expert) const;
 

@@ -20,16 +20,33 @@ int64_t number_in(const std::string& path, int64_t none) {
   return file >> value ? value : none;
 }
 
-/// What the memory control group at `directory` leaves: version 2 and 1 name their files
-/// differently.
-int64_t left_in_group(const std::string& directory) {
+/// The value of `key` in a file of lines "key value"; 0 if it is not there.
+int64_t value_in(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  std::string name;
+  int64_t value = 0;
+  while (file >> name >> value) {
+    if (name == key) return value;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int64_t memory_left_in_group(const std::string& directory) {
   constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  // Files read lately count as used, but the kernel drops them before it refuses memory.
+  const auto left = [&](int64_t limit, const char* used, const char* cache) {
+    return limit - number_in(directory + used, 0) + value_in(directory + "/memory.stat", cache);
+  };
   const int64_t v2 = number_in(directory + "/memory.max", kNone);
-  if (v2 != kNone) return v2 - number_in(directory + "/memory.current", 0);
+  if (v2 != kNone) return left(v2, "/memory.current", "inactive_file");
   const int64_t v1 = number_in(directory + "/memory.limit_in_bytes", kNone);
-  if (v1 != kNone) return v1 - number_in(directory + "/memory.usage_in_bytes", 0);
+  if (v1 != kNone) return left(v1, "/memory.usage_in_bytes", "total_inactive_file");
   return kNone;
 }
+
+namespace {
 
 /// The tightest limit of this process's memory control groups and their parents.
 int64_t left_in_control_groups() {
@@ -44,7 +61,7 @@ int64_t left_in_control_groups() {
     if (!is_v2 && controllers.find("memory") == std::string::npos) continue;
     const std::string root = is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
     for (std::string path = line.substr(second + 1);; path.resize(path.find_last_of('/'))) {
-      left = std::min(left, left_in_group(root + path));
+      left = std::min(left, memory_left_in_group(root + path));
       if (path.find('/') == std::string::npos) break;
     }
   }
@@ -101,6 +118,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
     plan[MemoryCategory::kExchange] +=
         limits.exchange_rows * TokenDispatcher::bytes_per_row(config.hidden_size);
   }
+  plan[MemoryCategory::kActivations] += backend.scratch_bytes();
   plan[MemoryCategory::kHost] = kLoaderStagingBytes;
   return plan;
 }

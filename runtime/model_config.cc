@@ -52,12 +52,18 @@ void validate(const ModelConfig& config, const std::string& source) {
   require(config.start_token >= 0 && config.start_token < config.vocab_size, source,
           concat("the start token ", config.start_token, " is outside the vocabulary of ",
                  config.vocab_size));
+  // The frequencies are spread over half the width less one.
+  require(config.position_kind != PositionKind::kSinusoidal || config.hidden_size >= 4, source,
+          concat("sinusoidal positions need a width of at least 4, not ", config.hidden_size));
   if (config.num_moe_layers() == 0) return;
   positive(config.router.num_experts, "the number of experts (moe_expert_count)", 65536);
   positive(config.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
   require(config.router.top_k >= 1 && config.router.top_k <= config.router.num_experts, source,
           concat("a token goes to ", config.router.top_k, " experts, but there are ",
                  config.router.num_experts));
+  require(config.router.top_k <= kMaxTopK, source,
+          concat("a token goes to ", config.router.top_k, " experts; at most ", kMaxTopK,
+                 " are supported"));
 }
 
 }  // namespace switchyard

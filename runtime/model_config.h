@@ -60,7 +60,8 @@ struct ModelConfig {
 
   int32_t start_token = 2;  // what the first token is conditioned on
   int32_t eos_token = 2;
-  /// Type the weights are kept in: the file's, or fp16 where the configuration says so.
+  /// Type the weights are kept in: the file's, fp32 where a file mixes types, or fp16 where the
+  /// configuration says so.
   DType weight_dtype = DType::kF32;
   TensorNames names;
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 
+#include "kernels/base/byte_codec.h"
 #include "kernels/base/byte_size.h"
 #include "kernels/base/log.h"
 #include "kernels/base/text_table.h"
@@ -14,17 +15,9 @@
 namespace switchyard {
 namespace {
 
-int64_t pages_of(int64_t rows) { return (rows + kKeysPerPage - 1) / kKeysPerPage; }
-
 /// Key/value pages for `rows` rows of a step. A sequence's last page is partly empty; four times
 /// the full pages let sequences of 16 rows fill a step.
 int64_t page_budget(int64_t rows) { return 4 * pages_of(rows); }
-
-CollectiveLabel labelled(const char* phase) {
-  CollectiveLabel label;
-  label.phase = phase;
-  return label;
-}
 
 /// What this rank's node needs and has.
 struct NodeMemory {
@@ -34,18 +27,16 @@ struct NodeMemory {
 };
 
 NodeMemory node_memory(int64_t needed, const Topology& topology, ControlChannel& control) {
-  const std::vector<std::string> all = control.all_gather(
-      concat(topology.node, ' ', needed, ' ', free_host_memory()), labelled("memory plan"));
+  ByteWriter writer;
+  writer.put(topology.node);
+  writer.put(needed);
+  writer.put(free_host_memory());
   NodeMemory memory{0, std::numeric_limits<int64_t>::max(), 0};
-  for (const std::string& text : all) {
-    std::istringstream fields(text);
-    int node = 0;
-    int64_t rank_needed = 0;
-    int64_t rank_free = 0;
-    fields >> node >> rank_needed >> rank_free;
-    if (node != topology.node) continue;
-    memory.needed += rank_needed;
-    memory.free = std::min(memory.free, rank_free);
+  for (const std::string& bytes : control.all_gather(writer.bytes(), {.phase = "memory plan"})) {
+    ByteReader reader(bytes);
+    if (reader.get<int>() != topology.node) continue;
+    memory.needed += reader.get<int64_t>();
+    memory.free = std::min(memory.free, reader.get<int64_t>());
     ++memory.local_ranks;
   }
   return memory;
@@ -62,15 +53,20 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
   limits.max_rows = std::max({batch, settings.longest_sequence, int64_t{1}});
   limits.max_pages = std::max(page_budget(batch), pages_of(limits.max_rows));
   limits.top_logprobs = settings.top_logprobs;
+  constexpr int64_t kMaxCopies = std::numeric_limits<int32_t>::max();
+  if (limits.max_rows * std::max(config.router.top_k, int64_t{1}) > kMaxCopies) {
+    fail_usage("--max-batch-tokens: ", limits.max_rows, " rows of ", config.router.top_k,
+               " experts are more than ", kMaxCopies, "; give fewer tokens");
+  }
   if (config.num_moe_layers() == 0) return limits;
   const int64_t row_bytes = TokenDispatcher::bytes_per_row(config.hidden_size);
   if (settings.exchange_buffer_bytes < row_bytes) {
-    fail_usage("--exchange-buffer ", format_byte_size(settings.exchange_buffer_bytes),
-               " does not hold one row of width ", config.hidden_size, "; give at least ",
+    fail_usage("--exchange-buffer: ", settings.exchange_buffer_bytes,
+               " bytes do not hold one row of width ", config.hidden_size, "; give at least ",
                row_bytes, " bytes");
   }
-  limits.exchange_rows = std::min(settings.exchange_buffer_bytes / row_bytes,
-                                  limits.max_rows * config.router.top_k * num_ranks);
+  limits.exchange_rows = std::min({settings.exchange_buffer_bytes / row_bytes,
+                                   limits.max_rows * config.router.top_k * num_ranks, kMaxCopies});
   return limits;
 }
 
@@ -88,10 +84,10 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSource& source,
   const ModelConfig& config = checkpoint.config;
   control_.agree(
       [&] {
-        placements_ = load_placements(settings.placement_file, config, world.size());
+        placements_ = make_placements(settings.placement, config, world.size());
         limits_ = workspace_limits(config, settings, world.size());
       },
-      labelled("set-up"));
+      {.phase = "set-up"});
   schedule_limits_ =
       ScheduleLimits::make(world.size(), std::min(settings.max_batch_tokens, limits_.max_rows),
                            limits_.max_pages, config.hidden_size);
@@ -103,11 +99,18 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSource& source,
     dispatcher_ = std::make_unique<TokenDispatcher>(
         backend_, *experts_, compute_, exchange_,
         DispatcherSizes{config.hidden_size, limits_.exchange_rows});
-    moe_ = std::make_unique<MoeLayer>(config, placements_, *cache_, *dispatcher_, *workspace_,
-                                      backend_, compute_, clock_);
+    moe_ = std::make_unique<MoeLayer>(MoeLayerParts{config, placements_, *cache_, *dispatcher_,
+                                                    *workspace_, backend_, compute_, clock_});
   }
   transformer_ = std::make_unique<Transformer>(
       TransformerParts{config, *weights_, *workspace_, moe_.get(), backend_, compute_, clock_});
+}
+
+ModelRuntime::~ModelRuntime() {
+  // Work may still be queued when an error unwinds: it must end before the buffers that it uses.
+  // The compute stream first, for the exchange stream waits for it.
+  compute_ = Stream();
+  exchange_ = Stream();
 }
 
 MemoryTables ModelRuntime::plan_tables() const {
@@ -138,7 +141,7 @@ void ModelRuntime::check_memory(const MemoryTables& tables) {
                           ? "; spread the job over more hosts"
                           : "; lower --max-batch-tokens or --exchange-buffer");
       },
-      labelled("memory plan"));
+      {.phase = "memory plan"});
 }
 
 void ModelRuntime::load(const MemoryTables& tables, TensorSource& source) {
@@ -154,7 +157,9 @@ void ModelRuntime::load(const MemoryTables& tables, TensorSource& source) {
   loader.load_experts(placements_, *cache_);
   bytes_read_ = checkpoint_.header_bytes_read + source.bytes_read();
   weight_bytes_ = dense_bytes(config, tables.dense) + cache_->bytes();
-  const int64_t all_bytes = control_.all_sum(bytes_read_, labelled("end of loading"));
+  // The others may have much less to read.
+  const int64_t all_bytes =
+      control_.all_sum(bytes_read_, {.phase = "end of loading", .patience = Patience::kForever});
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (control_.rank() == 0) {

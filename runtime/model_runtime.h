@@ -16,6 +16,7 @@
 #include "runtime/memory_plan.h"
 #include "runtime/model_weights.h"
 #include "runtime/moe_layer.h"
+#include "runtime/placement_file.h"
 #include "runtime/run_stats.h"
 #include "runtime/transformer.h"
 
@@ -29,7 +30,7 @@ struct RuntimeSettings {
   int64_t total_rows = -1;
   int64_t exchange_buffer_bytes = 0;  ///< of each rank
   int64_t top_logprobs = 0;
-  std::string placement_file;  ///< empty: contiguous
+  PlacementText placement;
 };
 
 /// Rows and pages that `settings` give a rank's buffers on `num_ranks` ranks. Throws Error(kUsage)
@@ -47,6 +48,7 @@ class ModelRuntime {
                Backend& backend, Communicator& world, ControlChannel& control);
   ModelRuntime(const ModelRuntime&) = delete;
   ModelRuntime& operator=(const ModelRuntime&) = delete;
+  ~ModelRuntime();
 
   Transformer& transformer() { return *transformer_; }
   PhaseClock& clock() { return clock_; }

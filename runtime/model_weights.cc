@@ -5,10 +5,6 @@
 namespace switchyard {
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
-int64_t round_up(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 int64_t position_rows(const ModelConfig& config) {
   return config.position_offset + config.max_positions;
 }
@@ -26,7 +22,7 @@ class TableBuilder {
     const TensorEntry& entry = index_.at(name);
     SWITCHYARD_CHECK(entry.shape.size() == 2, name);
     DenseSpec spec = make(name, entry, DenseForm::kMatrix, entry.shape[0], entry.shape[1]);
-    spec.device_bytes = round_up(backend_.packed_bytes(spec.weight_spec()));
+    spec.device_bytes = align_up(backend_.packed_bytes(spec.weight_spec()));
     table_.push_back(spec);
   }
 
@@ -35,7 +31,7 @@ class TableBuilder {
     const int64_t cols = entry.shape.empty() ? 1 : entry.shape.back();
     DenseSpec spec =
         make(name, entry, DenseForm::kVector, cols == 0 ? 0 : entry.num_elements() / cols, cols);
-    spec.device_bytes = round_up(spec.rows * spec.cols * int64_t{sizeof(float)});
+    spec.device_bytes = align_up(spec.rows * spec.cols * int64_t{sizeof(float)});
     table_.push_back(spec);
   }
 
@@ -70,7 +66,7 @@ DType kept_type(const ModelConfig& config, DType stored, const std::string& name
     fail_input("tensor ", name, " is stored as ", name_of(stored),
                "; weights are expected in fp32, fp16 or bf16");
   }
-  return config.weight_dtype == DType::kF16 ? DType::kF16 : stored;
+  return config.weight_dtype;
 }
 
 std::vector<DenseSpec> dense_table(const ModelConfig& config, const CheckpointIndex& index,

@@ -30,9 +30,10 @@ struct DenseSpec {
   WeightSpec weight_spec() const { return {kept_as, rows, cols}; }
 };
 
-/// The type in which the model keeps the values of a tensor stored as `stored`: fp16 where the
-/// configuration says that the model is fp16, else as stored. Throws Error(kInput) naming the
-/// tensor if it is no floating-point type.
+/// The type in which the model keeps the values of a tensor stored as `stored`:
+/// config.weight_dtype, which is the type that all are stored in, fp32 where they are mixed
+/// (widening is exact), or fp16 where the configuration says that the model is fp16. Throws
+/// Error(kInput) naming the tensor if it is no floating-point type.
 DType kept_type(const ModelConfig& config, DType stored, const std::string& name);
 
 /// Every dense tensor the model needs, each once (a tied output matrix is the embedding).

@@ -28,14 +28,23 @@ struct MoeStep {
   const std::vector<RowOrigin>* origins = nullptr;  // [T]
 };
 
+/// What a MoeLayer works with. All references must outlive it.
+struct MoeLayerParts {
+  const ModelConfig& config;
+  const std::vector<LayerPlacement>& placements;  // of the MoE layers, in their order
+  const ExpertCache& cache;
+  TokenDispatcher& dispatcher;
+  const Workspace& workspace;
+  Backend& backend;
+  Stream& compute;
+  PhaseClock& clock;
+};
+
 /// Gate, rounds of dispatch - experts - combine, sum. Every rank runs every step, also with no
 /// rows.
 class MoeLayer {
  public:
-  /// All references must outlive the object. `placements[m]` belongs to the m-th MoE layer.
-  MoeLayer(const ModelConfig& config, const std::vector<LayerPlacement>& placements,
-           ExpertCache& cache, TokenDispatcher& dispatcher, const Workspace& workspace,
-           Backend& backend, Stream& compute, PhaseClock& clock);
+  explicit MoeLayer(const MoeLayerParts& parts);
 
   /// Adds the experts' outputs for `normed` [T, D] to `hidden` [T, D].
   void run(const MoeStep& step, const TensorView& normed, const TensorView& hidden);
@@ -52,15 +61,7 @@ class MoeLayer {
   void run_rounds(const MoeStep& step, const TensorView& normed);
   void run_experts(const DispatchRound& round, int moe_layer);
 
-  const ModelConfig& config_;
-  const std::vector<LayerPlacement>& placements_;
-  ExpertCache& cache_;
-  TokenDispatcher& dispatcher_;
-  const Workspace& workspace_;
-  Backend& backend_;
-  Stream& compute_;
-  PhaseClock& clock_;
-
+  MoeLayerParts p_;
   DispatchPlan plan_;                              // of the running step; the streams copy from it
   std::vector<int32_t> topk_idx_;                  // [T, k] on the host
   std::vector<std::vector<int64_t>> max_experts_;  // [MoE layers][ranks]

@@ -30,10 +30,9 @@ std::string weight_types(const Checkpoint& checkpoint) {
 
 NumericsId agree_on_numerics(const std::string& requested, const Backend& backend,
                              const Checkpoint& checkpoint, ControlChannel& control) {
-  CollectiveLabel label;
-  label.phase = "agreement on the numerics";
+  constexpr CollectiveLabel kLabel = {.phase = "agreement on the numerics"};
   const std::vector<std::string> classes =
-      control.all_gather(std::string(backend.arithmetic_class()), label);
+      control.all_gather(std::string(backend.arithmetic_class()), kLabel);
   NumericsId id;
   control.agree(
       [&] {
@@ -47,7 +46,7 @@ NumericsId agree_on_numerics(const std::string& requested, const Backend& backen
         }
         id.weight_type = weight_types(checkpoint);
       },
-      label);
+      kLabel);
   id.kv_type = "fp32";
   id.wire_type = "fp32";
   id.attention_form = "expanded";

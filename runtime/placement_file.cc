@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 #include <fstream>
-#include <sstream>
 
 #include "kernels/base/error.h"
 
@@ -15,17 +14,12 @@ namespace json = boost::json;
 /// layers.
 constexpr size_t kMaxBytes = size_t{64} << 20;
 
-json::object read_object(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail_input(path, ": cannot be opened; --placement names a JSON file");
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (text.view().size() > kMaxBytes) fail_input(path, ": larger than 64 MiB");
+json::object parse_object(const PlacementText& file) {
   json::error_code error;
-  json::value value = json::parse(text.view(), error);
-  if (error) fail_input(path, ": not valid JSON: ", error.message());
+  json::value value = json::parse(file.text, error);
+  if (error) fail_input(file.path, ": not valid JSON: ", error.message());
   if (!value.is_object()) {
-    fail_input(path, R"(: expected {"experts": [...]} or {"layers": {...}})");
+    fail_input(file.path, R"(: expected {"experts": [...]} or {"layers": {...}})");
   }
   return std::move(value.as_object());
 }
@@ -63,14 +57,27 @@ LayerPlacement make_layer(const json::value& value, const std::string& where,
 
 }  // namespace
 
-std::vector<LayerPlacement> load_placements(const std::string& path, const ModelConfig& config,
-                                            int num_ranks) {
+PlacementText read_placement_file(const std::string& path) {
+  if (path.empty()) return {};
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail_input(path, ": cannot be opened; --placement names a JSON file");
+  std::string text(kMaxBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (file.bad()) fail_input(path, ": cannot be read");
+  if (text.size() > kMaxBytes) fail_input(path, ": larger than 64 MiB");
+  return {path, text};
+}
+
+std::vector<LayerPlacement> make_placements(const PlacementText& placement,
+                                            const ModelConfig& config, int num_ranks) {
+  const std::string& path = placement.path;
   const std::vector<int> layers = config.moe_layers();
   if (path.empty()) {
     return std::vector<LayerPlacement>(layers.size(),
                                        contiguous_placement(config.router.num_experts, num_ranks));
   }
-  const json::object file = read_object(path);
+  const json::object file = parse_object(placement);
   if (const json::value* experts = file.if_contains("experts")) {
     if (file.size() != 1) fail_input(path, R"(: "experts" stands alone or not at all)");
     return std::vector<LayerPlacement>(

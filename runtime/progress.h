@@ -10,6 +10,7 @@ struct Progress {
   int64_t requests_done = 0;
   int64_t total_requests = -1;  // -1: not known (standard input)
   int64_t tokens_done = 0;
+  int64_t total_tokens = -1;  // -1: not known
 };
 
 /// Shows progress. Called by one thread of rank 0, as often as there is news: the sink decides what
@@ -21,6 +22,8 @@ class ProgressSink {
   ProgressSink& operator=(const ProgressSink&) = delete;
   virtual ~ProgressSink() = default;
 
+  /// The model is loaded and the first step begins: rates count from here.
+  virtual void start() = 0;
   /// Numbers never decrease.
   virtual void update(const Progress& progress) = 0;
   /// The run is complete; the last state stays visible.

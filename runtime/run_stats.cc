@@ -80,10 +80,9 @@ std::string layer_table(const std::vector<RankStats>& ranks, const std::vector<i
 }  // namespace
 
 std::vector<RankStats> gather_stats(const RankStats& mine, ControlChannel& control) {
-  CollectiveLabel label;
-  label.phase = "gather of statistics";
   std::vector<RankStats> ranks;
-  for (const std::string& bytes : control.gather(encode(mine), 0, label)) {
+  for (const std::string& bytes :
+       control.gather(encode(mine), 0, {.phase = "gather of statistics"})) {
     ranks.push_back(decode(bytes));
   }
   return ranks;

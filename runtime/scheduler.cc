@@ -16,7 +16,7 @@ StepFiller::StepFiller(const ScheduleLimits& limits)
     : limits_(limits), arrival_loads_(static_cast<size_t>(limits.num_ranks)) {}
 
 int StepFiller::place(int64_t num_rows, std::vector<Load>& loads) const {
-  const int64_t pages = (num_rows + kKeysPerPage - 1) / kKeysPerPage;
+  const int64_t pages = pages_of(num_rows);
   int best = -1;
   for (size_t rank = 0; rank < loads.size(); ++rank) {
     const Load& load = loads[rank];

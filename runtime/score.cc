@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -16,10 +17,23 @@
 namespace switchyard {
 namespace {
 
-CollectiveLabel labelled(const char* phase) {
-  CollectiveLabel label;
-  label.phase = phase;
-  return label;
+/// Whether the input can be read twice: a file, neither a pipe nor standard input.
+bool is_file(const std::string& input) {
+  return input != "-" &&
+         !(std::filesystem::exists(input) && !std::filesystem::is_regular_file(input) &&
+           !std::filesystem::is_directory(input));
+}
+
+/// Refuses to write results over the requests.
+void require_other_file(const std::string& input, const std::string& output) {
+  namespace fs = std::filesystem;
+  for (const char* suffix : {"", ".partial", ".meta.json", ".partial.meta.json"}) {
+    std::error_code error;
+    if (fs::is_regular_file(input, error) && fs::equivalent(input, output + suffix, error)) {
+      fail_usage("--input ", input, " is a file that --output ", output,
+                 " would overwrite; give another --output");
+    }
+  }
 }
 
 /// The model's tokenizer, or null with the reason in `options.tokenizer_help`: requests of token
@@ -58,11 +72,19 @@ struct RootState {
   ScoreInputOptions input;
   std::unique_ptr<Tokenizer> tokenizer;
   RequestSummary summary;
+  PlacementText placement;
   std::optional<ResultWriter> writer;
 };
 
+RuntimeSettings make_settings(const ScoreOptions& options, const RequestSummary& summary,
+                              const PlacementText& placement) {
+  return {options.max_batch_tokens,      summary.longest_sequence, summary.total_rows,
+          options.exchange_buffer_bytes, options.top_logprobs,     placement};
+}
+
+/// What one rank can check and prepare for all; `num_ranks` of the job.
 void prepare_root(const ScoreOptions& options, const Checkpoint& checkpoint,
-                  const NumericsId& numerics, RootState& root) {
+                  const NumericsId& numerics, int num_ranks, RootState& root) {
   const ModelConfig& config = checkpoint.config;
   if (options.top_logprobs > config.vocab_size) {
     fail_usage("--top-logprobs ", options.top_logprobs, " is more than the vocabulary of ",
@@ -74,13 +96,18 @@ void prepare_root(const ScoreOptions& options, const Checkpoint& checkpoint,
   root.input.truncate = options.truncate;
   root.input.source = options.input == "-" ? "standard input" : options.input;
   root.tokenizer = open_tokenizer(options, config, root.input);
-  if (options.input == "-") {
+  root.placement = read_placement_file(options.placement);
+  make_placements(root.placement, config, num_ranks);
+  require_other_file(options.input, options.output);
+  root.writer.emplace(options.output);
+  if (!is_file(options.input)) {
     root.summary.longest_sequence = config.max_positions - 1;
   } else {
     root.summary = check_requests(options.input, root.tokenizer.get(), root.input);
     log_info(root.summary.num_requests, " requests, ", root.summary.total_rows, " tokens");
   }
-  root.writer.emplace(options.output);
+  // Settings that cannot work are told before the model is loaded.
+  workspace_limits(config, make_settings(options, root.summary, root.placement), num_ranks);
   write_meta(options.output,
              {options.version, numerics.text(), checkpoint.fingerprint, options.listing});
 }
@@ -89,7 +116,7 @@ void prepare_root(const ScoreOptions& options, const Checkpoint& checkpoint,
 RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
   const auto from_root = [&](int64_t value) {
     constexpr int64_t kElsewhere = std::numeric_limits<int64_t>::min();
-    return control.all_max(control.rank() == 0 ? value : kElsewhere, labelled("requests"));
+    return control.all_max(control.rank() == 0 ? value : kElsewhere, {.phase = "requests"});
   };
   return {from_root(summary.num_requests), from_root(summary.total_rows),
           from_root(summary.longest_sequence)};
@@ -119,24 +146,26 @@ void run_score(const ScoreOptions& options, Backend& backend, Communicator& worl
   RootState root;
   control.agree(
       [&] {
-        if (is_root) prepare_root(options, checkpoint, numerics, root);
+        if (is_root) prepare_root(options, checkpoint, numerics, control.size(), root);
       },
-      labelled("requests"));
+      // The others wait while rank 0 reads and tokenises the whole input.
+      {.phase = "requests", .patience = Patience::kForever});
   const RequestSummary summary = share(root.summary, control);
+  const std::string placement = control.broadcast(root.placement.text, 0, {.phase = "placement"});
 
-  const RuntimeSettings settings = {options.max_batch_tokens, summary.longest_sequence,
-                                    summary.total_rows,       options.exchange_buffer_bytes,
-                                    options.top_logprobs,     options.placement};
   TensorReader reader(checkpoint.index);
-  ModelRuntime model(checkpoint, reader, settings, backend, world, control);
+  ModelRuntime model(checkpoint, reader,
+                     make_settings(options, summary, {options.placement, placement}), backend,
+                     world, control);
   Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());
+  Progress done;
   if (is_root) {
     RequestStream requests(options.input, root.tokenizer.get(), root.input);
     Scorer scorer(
         requests, *root.writer, progress,
         {model.schedule_limits(), checkpoint.config.start_token, options.top_logprobs, summary});
     engine.run(&scorer);
-    progress.finish(scorer.progress());
+    done = scorer.progress();
   } else {
     engine.run(nullptr);
   }
@@ -145,10 +174,17 @@ void run_score(const ScoreOptions& options, Backend& backend, Communicator& worl
   const std::vector<RankStats> stats = gather_stats(model.stats(engine), control);
   control.agree(
       [&] {
-        if (is_root) root.writer->finish();
+        if (!is_root) return;
+        if (summary.num_requests >= 0 && summary.num_requests != done.requests_done) {
+          fail_input(options.input, ": ", done.requests_done, " requests were scored, but ",
+                     summary.num_requests, " were there before; the file was changed meanwhile");
+        }
+        root.writer->finish();
       },
-      labelled("end of results"));
-  if (is_root) log_info("\n", stats_text(stats, checkpoint.config.moe_layers()));
+      {.phase = "end of results"});
+  if (!is_root) return;
+  progress.finish(done);
+  log_info("ranks\n", stats_text(stats, checkpoint.config.moe_layers()));
 }
 
 }  // namespace switchyard

@@ -58,6 +58,8 @@ Scorer::Scorer(RequestStream& requests, ResultWriter& writer, ProgressSink& prog
                const ScorerSettings& settings)
     : requests_(requests), writer_(writer), progress_(progress), settings_(settings) {
   done_.total_requests = settings.summary.num_requests;
+  done_.total_tokens = settings.summary.total_rows;
+  progress_.start();
 }
 
 std::optional<Scorer::Pending> Scorer::take() {

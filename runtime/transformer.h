@@ -22,7 +22,7 @@ class NonFiniteError : public Error {
   NonFiniteError(int64_t sequence, int64_t position, const std::string& where)
       : Error(ErrorKind::kInput,
               concat("sequence ", sequence, ", position ", position,
-                     ": a log-prob is not finite; the first infinity or NaN stands after ", where)),
+                     ": a log-prob is not finite; the first infinity or NaN stands in ", where)),
         sequence_(sequence),
         position_(position),
         where_(where) {}

@@ -8,8 +8,10 @@ namespace {
 /// Bytes that are staged at a time: long enough for the disk, short enough to stay small.
 constexpr int64_t kPieceBytes = int64_t{16} << 20;
 
-int64_t items_per_piece(int64_t item_bytes) {
-  return std::max(int64_t{1}, kPieceBytes / std::max(int64_t{1}, item_bytes));
+/// Items of so many elements; the widest type decides, for a piece is held as stored and as kept.
+int64_t items_per_piece(int64_t elements) {
+  const int64_t bytes = std::max(int64_t{1}, elements * int64_t{sizeof(float)});
+  return std::max(int64_t{1}, kPieceBytes / bytes);
 }
 
 }  // namespace
@@ -48,8 +50,8 @@ void WeightLoader::load_dense_tensor(const DenseSpec& spec, void* address) {
   const int64_t items = spec.rows * spec.cols / std::max(int64_t{1}, item);
   const int64_t item_bytes = item * size_of(dtype);
   const int64_t ranks = communicator_.size();
-  for (int64_t begin = 0; begin < items; begin += items_per_piece(item_bytes)) {
-    const int64_t count = std::min(items_per_piece(item_bytes), items - begin);
+  for (int64_t begin = 0; begin < items; begin += items_per_piece(item)) {
+    const int64_t count = std::min(items_per_piece(item), items - begin);
     const auto border = [&](int64_t rank) { return begin + count * rank / ranks; };
     std::vector<int64_t> bytes;
     for (int64_t rank = 0; rank < ranks; ++rank) {
@@ -59,9 +61,8 @@ void WeightLoader::load_dense_tensor(const DenseSpec& spec, void* address) {
     const int64_t mine = border(communicator_.rank() + 1) - first;
     read_as({spec.name, first * item, mine * item}, spec.kept_as, dtype, slice_);
     whole_.resize(static_cast<size_t>(count * item_bytes));
-    CollectiveLabel label;
-    label.phase = "load of dense weights";
-    communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes, label);
+    communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes,
+                               {.phase = "load of dense weights"});
     backend_.record(exchange_).synchronize();
     if (is_matrix) {
       backend_.pack_weight(compute_, whole_.data(), begin, count, {spec.weight_spec(), address});
@@ -96,7 +97,7 @@ void WeightLoader::load_experts(const std::vector<LayerPlacement>& placements,
 
 void WeightLoader::load_matrix(const std::string& name, const Weight& weight) {
   const WeightSpec& spec = weight.spec;
-  const int64_t step = items_per_piece(spec.cols * size_of(spec.dtype));
+  const int64_t step = items_per_piece(spec.cols);
   for (int64_t row = 0; row < spec.rows; row += step) {
     const int64_t rows = std::min(step, spec.rows - row);
     read_as({name, row * spec.cols, rows * spec.cols}, spec.dtype, spec.dtype, slice_);

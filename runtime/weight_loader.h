@@ -14,7 +14,7 @@
 
 namespace switchyard {
 
-/// Bytes of host memory the loader stages through.
+/// Bytes of host memory the loader stages through: a piece as stored, as kept, and of all ranks.
 inline constexpr int64_t kLoaderStagingBytes = int64_t{3} * (int64_t{16} << 20);
 
 /// Loads one rank's weights. Dense tensors are read in slices, one a rank, and all-gathered;

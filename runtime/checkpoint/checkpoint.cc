@@ -9,12 +9,6 @@
 namespace switchyard {
 namespace {
 
-CollectiveLabel label(const char* phase) {
-  CollectiveLabel result;
-  result.phase = phase;
-  return result;
-}
-
 /// Rank 0's list of the checkpoint's files, on every rank.
 std::vector<FairseqFile> agree_on_files(const std::string& directory, ControlChannel& control) {
   ByteWriter writer;
@@ -26,9 +20,9 @@ std::vector<FairseqFile> agree_on_files(const std::string& directory, ControlCha
           writer.put(file.role);
         }
       },
-      label("find the checkpoint's files"));
+      {.phase = "find the checkpoint's files"});
   const std::string bytes =
-      control.broadcast(writer.bytes(), 0, label("share the checkpoint's file list"));
+      control.broadcast(writer.bytes(), 0, {.phase = "share the checkpoint's file list"});
   std::vector<FairseqFile> files;
   for (ByteReader reader(bytes); !reader.at_end();) {
     std::string path = reader.get_string();
@@ -52,9 +46,9 @@ Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control
           put_header(writer, header);
         }
       },
-      label("read the checkpoint's headers"));
+      {.phase = "read the checkpoint's headers"});
   const std::vector<std::string> parts =
-      control.all_gather(writer.bytes(), label("share the checkpoint's headers"));
+      control.all_gather(writer.bytes(), {.phase = "share the checkpoint's headers"});
   std::vector<FairseqHeader> headers(files.size());
   for (size_t rank = 0; rank < num_ranks; ++rank) {
     ByteReader reader(parts[rank]);
@@ -62,7 +56,7 @@ Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control
   }
   Checkpoint checkpoint;
   control.agree([&] { checkpoint = merge_fairseq_headers(directory, headers); },
-                label("check the checkpoint's headers"));
+                {.phase = "check the checkpoint's headers"});
   checkpoint.header_bytes_read = bytes_read;
   return checkpoint;
 }

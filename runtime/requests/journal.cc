@@ -1,6 +1,7 @@
 #include "runtime/requests/journal.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 namespace switchyard {
 namespace {
 
+constexpr const char* kPartial = ".partial";
+constexpr const char* kMeta = ".meta.json";
 constexpr size_t kMaxHeldBytes = size_t{1} << 20;
 constexpr std::chrono::seconds kMaxHeldTime{1};
 
@@ -40,17 +43,31 @@ FileHandle open_for_writing(const std::string& path, int flags) {
   return file;
 }
 
+void rename_file(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return;
+  fail_resource("cannot rename ", from, " to ", to, " (", std::strerror(errno),
+                "); the file is complete under its first name");
+}
+
 /// Gives a file that is complete its name. The file's bytes and then the folder's entry are on the
 /// disk when this returns, so that a power cut leaves the old file or the new one.
 void publish(FileHandle& file, const std::string& from, const std::string& to) {
   file.sync(from);
   file.close(from);
-  if (std::rename(from.c_str(), to.c_str()) != 0) {
-    fail_resource("cannot rename ", from, " to ", to, " (", std::strerror(errno),
-                  "); the file is complete under its first name");
-  }
+  rename_file(from, to);
   const FileHandle folder = FileHandle::open(parent_of(to), O_RDONLY | O_DIRECTORY);
   if (folder.is_open()) folder.sync(parent_of(to));
+}
+
+/// Opens OUT.partial for this run alone. Truncated only once it is locked: it may be growing.
+FileHandle open_partial(const std::string& path) {
+  FileHandle file = FileHandle::open(path, O_WRONLY | O_CREAT);
+  if (!file.is_open()) fail_open(path);
+  if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    fail_input(path, " is being written by another run; wait for it, or give another --output");
+  }
+  if (ftruncate(file.descriptor(), 0) != 0) fail_open(path);
+  return file;
 }
 
 FileHandle open_output(const std::string& output, const std::string& partial) {
@@ -63,7 +80,15 @@ FileHandle open_output(const std::string& output, const std::string& partial) {
     fail_input("--output ", output, " is a folder: expected the name of a file");
   }
   if (partial.empty()) return open_for_writing(output, 0);
-  return open_for_writing(partial, O_CREAT);
+  return open_partial(partial);
+}
+
+/// Where results are to stand: the file that a symbolic link points to, not the link.
+std::string resolve(const std::string& output) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(output, error)) return output;
+  const std::filesystem::path target = std::filesystem::weakly_canonical(output, error);
+  return error ? output : target.string();
 }
 
 void append_member(std::string_view key, std::string_view value, std::string& out) {
@@ -93,9 +118,9 @@ std::string format_meta(const RunMeta& meta) {
 }  // namespace
 
 ResultWriter::ResultWriter(const std::string& output)
-    : output_(output),
-      partial_(is_written_directly(output) ? "" : output + ".partial"),
-      file_(open_output(output, partial_)),
+    : output_(resolve(output)),
+      partial_(is_written_directly(output_) ? "" : output_ + kPartial),
+      file_(open_output(output_, partial_)),
       last_write_(std::chrono::steady_clock::now()) {
   name_ = output == "-" ? "standard output" : partial_.empty() ? output : partial_;
 }
@@ -104,6 +129,13 @@ ResultWriter::~ResultWriter() {
   try {
     flush();
   } catch (const Error&) {
+  }
+  if (partial_.empty() || !file_.is_open()) return;
+  struct stat status {};
+  if (fstat(file_.descriptor(), &status) == 0 && status.st_size == 0) {
+    std::error_code ignored;
+    std::filesystem::remove(partial_, ignored);
+    std::filesystem::remove(partial_ + kMeta, ignored);
   }
 }
 
@@ -126,17 +158,19 @@ void ResultWriter::finish() {
   if (partial_.empty()) {
     file_.close(name_);
   } else {
+    const std::string meta = partial_ + kMeta;
+    if (std::filesystem::exists(meta)) rename_file(meta, output_ + kMeta);
     publish(file_, partial_, output_);
   }
 }
 
 void write_meta(const std::string& output, const RunMeta& meta) {
   if (is_written_directly(output)) return;
-  const std::string path = output + ".meta.json";
-  const std::string partial = path + ".partial";
-  FileHandle file = open_for_writing(partial, O_CREAT);
-  file.write_all(format_meta(meta), partial);
-  publish(file, partial, path);
+  const std::string path = resolve(output) + kPartial + kMeta;
+  const std::string written = path + kPartial;
+  FileHandle file = open_for_writing(written, O_CREAT);
+  file.write_all(format_meta(meta), written);
+  publish(file, written, path);
 }
 
 }  // namespace switchyard

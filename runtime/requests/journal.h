@@ -12,9 +12,10 @@
 namespace switchyard {
 
 /// Writes lines to OUT.partial and renames it to OUT when all are there, so that a file called OUT
-/// is always whole. Destroyed before finish(), it leaves OUT.partial and an OUT of an earlier run
-/// as it was. "-" (standard output) and an OUT that exists and is no regular file, as a pipe or
-/// /dev/null, are written directly.
+/// is always whole. OUT.partial is locked: a second run to the same OUT is refused. Destroyed
+/// before finish(), it leaves OUT.partial, unless that is empty, and an OUT of an earlier run as it
+/// was. A symbolic link is followed. "-" (standard output) and an OUT that exists and is no regular
+/// file, as a pipe or /dev/null, are written directly.
 class ResultWriter {
  public:
   /// Opens OUT.partial, empty. Throws Error(kInput) when that is not possible: no result is
@@ -30,8 +31,9 @@ class ResultWriter {
   void append(std::string_view line);
   /// Writes what append() held back.
   void flush();
-  /// Writes the rest, waits until it is on the disk and renames OUT.partial to OUT. Call it once,
-  /// last. Throws Error(kResource) when any of that fails; then OUT is as it was before.
+  /// Writes the rest, waits until it is on the disk and renames OUT.partial.meta.json, if there is
+  /// one, and OUT.partial. Call it once, last. Throws Error(kResource) when any of that fails; then
+  /// OUT is as it was before.
   void finish();
 
  private:
@@ -51,9 +53,10 @@ struct RunMeta {
   std::vector<std::pair<std::string, std::string>> options;  // in the order they are to stand
 };
 
-/// Writes {"version", "numerics", "fingerprint", "options": {...}} to OUT.meta.json, whole or not
-/// at all. Nothing is written when results go to standard output or to what is no regular file.
-/// Throws Error(kInput) when the file cannot be made, Error(kResource) when writing fails.
+/// Writes {"version", "numerics", "fingerprint", "options": {...}} to OUT.partial.meta.json, whole
+/// or not at all; ResultWriter::finish() makes it OUT.meta.json, so that it always belongs to the
+/// OUT beside it. Nothing is written when results go to standard output or to what is no regular
+/// file. Throws Error(kInput) when the file cannot be made, Error(kResource) when writing fails.
 void write_meta(const std::string& output, const RunMeta& meta);
 
 }  // namespace switchyard

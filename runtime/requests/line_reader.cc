@@ -63,8 +63,10 @@ bool LineReader::read_line() {
     line_.append(begin, length);
     block_at_ += length + (end ? 1 : 0);
     bytes_done_ += static_cast<int64_t>(length) + (end ? 1 : 0);
-    if (end) return true;
+    if (end) break;
   }
+  // Some editors begin a file with U+FEFF.
+  if (line_number_ == 1 && line_.starts_with("\xEF\xBB\xBF")) line_.erase(0, 3);
   return has_begun;
 }
 

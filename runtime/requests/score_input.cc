@@ -50,6 +50,10 @@ class Preparation {
 
   void check_vocabulary(const Ids& ids, const char* key) const {
     for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == options_.pad) {
+        fail(": ", key, "[", i, "] is ", ids[i],
+             ", <pad>, which stands for no token; leave it out");
+      }
       if (ids[i] >= 0 && ids[i] < options_.vocab_size) continue;
       fail(": ", key, "[", i, "] is ", ids[i], ", but the model's vocabulary has the ids 0 to ",
            options_.vocab_size - 1);
@@ -70,15 +74,15 @@ class Preparation {
   void fit_positions() {
     const int64_t limit = options_.max_positions - 1;
     if (num_tokens() <= limit) return;
-    if (options_.truncate == Truncate::kError) {
-      fail(" has ", num_tokens(), " tokens, but the model has positions for ", limit,
-           " and the start token; shorten it, or drop tokens on its left with --truncate left");
-    }
     if (sequence_.is_pair && sequence_.num_scored > limit) {
       fail(" has a continuation of ", sequence_.num_scored,
            " tokens, but the model has positions for ", limit,
            " and the start token; --truncate left drops tokens of the context only: shorten the "
            "continuation");
+    }
+    if (options_.truncate == Truncate::kError) {
+      fail(" has ", num_tokens(), " tokens, but the model has positions for ", limit,
+           " and the start token; shorten it, or drop tokens on its left with --truncate left");
     }
     Ids& ids = sequence_.token_ids;
     ids.erase(ids.begin(), ids.end() - limit);

@@ -15,6 +15,7 @@ struct ScoreInputOptions {
   int64_t vocab_size = 0;
   int64_t max_positions = 0;  // the start token takes one
   int32_t eos = 2;            // stripped from both ends of texts
+  int32_t pad = 1;            // refused: a model neither reads nor scores it
   Truncate truncate = Truncate::kError;
   std::string source;          // the input file, for messages
   std::string tokenizer_help;  // why there is no tokenizer and what to do, for text requests

@@ -162,28 +162,44 @@ TEST(WriteMetaTest, KeysInOrder) {
   const TempFolder folder;
   const RunMeta meta = {"1.2", "cpu-fp32", "f00", {{"model", "a \"b\""}, {"input", "in"}}};
   write_meta(folder.path("out"), meta);
-  const std::string text = folder.read("out.meta.json");
+  const std::string text = folder.read("out.partial.meta.json");
   EXPECT_EQ(text,
             "{\n  \"version\": \"1.2\",\n  \"numerics\": \"cpu-fp32\",\n  \"fingerprint\": \"f00\","
             "\n  \"options\": {\n    \"model\": \"a \\\"b\\\"\",\n    \"input\": \"in\"\n  }\n}\n");
   EXPECT_EQ(boost::json::parse(text).at("options").at("model").as_string(), "a \"b\"");
-  EXPECT_FALSE(exists(folder.path("out.meta.json.partial")));
+  EXPECT_FALSE(exists(folder.path("out.partial.meta.json.partial")));
   write_meta(folder.path("out"), RunMeta{});
-  EXPECT_EQ(boost::json::parse(folder.read("out.meta.json")).at("options").as_object().size(), 0u);
+  EXPECT_EQ(
+      boost::json::parse(folder.read("out.partial.meta.json")).at("options").as_object().size(),
+      0u);
+}
+
+TEST(WriteMetaTest, BelongsToTheResultsBesideIt) {
+  const TempFolder folder;
+  folder.write("out", "old results");
+  folder.write("out.meta.json", "old meta");
+  ResultWriter writer(folder.path("out"));
+  write_meta(folder.path("out"), {"2.0", "", "", {}});
+  EXPECT_EQ(folder.read("out.meta.json"), "old meta");
+  writer.append("new results");
+  writer.finish();
+  EXPECT_EQ(folder.read("out"), "new results\n");
+  EXPECT_NE(folder.read("out.meta.json").find("2.0"), std::string::npos);
+  EXPECT_FALSE(exists(folder.path("out.partial.meta.json")));
 }
 
 TEST(WriteMetaTest, FailuresAreNamed) {
   const TempFolder folder;
-  expect_error(ErrorKind::kInput, {folder.path("absent/out.meta.json")},
+  expect_error(ErrorKind::kInput, {folder.path("absent/out.partial.meta.json")},
                [&] { write_meta(folder.path("absent/out"), RunMeta{}); });
-  folder.write("out.meta.json", "old");
+  folder.write("out.partial.meta.json", "old");
   const RunMeta meta = {std::string(1000, 'v'), "", "", {}};
   {
     const FileSizeLimit limit(500);
-    expect_error(ErrorKind::kResource, {folder.path("out.meta.json"), "File too large"},
+    expect_error(ErrorKind::kResource, {folder.path("out.partial.meta.json"), "File too large"},
                  [&] { write_meta(folder.path("out"), meta); });
   }
-  EXPECT_EQ(folder.read("out.meta.json"), "old");
+  EXPECT_EQ(folder.read("out.partial.meta.json"), "old");
 }
 
 }  // namespace

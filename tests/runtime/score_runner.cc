@@ -14,6 +14,7 @@ namespace {
 
 class NoProgress : public ProgressSink {
  public:
+  void start() override {}
   void update(const Progress&) override {}
   void finish(const Progress&) override {}
 };
@@ -28,6 +29,7 @@ std::string ScoreSetup::text() const {
 }
 
 std::string test_data(const std::string& path) {
+  if (!path.empty() && path.front() == '/') return path;
   return std::string(SWITCHYARD_TEST_DATA) + "/" + path;
 }
 
@@ -55,7 +57,7 @@ std::string score(const ScoreSetup& setup) {
   const TemporaryFile out("out.jsonl");
   ScoreOptions options;
   options.model = test_data(setup.model);
-  const bool is_absolute = !setup.input.empty() && setup.input.front() == '/';
+  const bool is_absolute = setup.input.front() == '/';
   options.input = is_absolute ? setup.input : options.model + "/" + setup.input;
   options.output = out.path();
   options.max_batch_tokens = setup.max_batch_tokens;

@@ -26,7 +26,7 @@ struct ScoreSetup {
   std::string text() const;
 };
 
-/// The folder with the test data.
+/// A path below the folder with the test data; an absolute one as it is.
 std::string test_data(const std::string& path);
 
 /// Scores and returns the bytes of the output file, which is then removed. Rethrows what run_score

@@ -4,12 +4,17 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
+#include "parallel/token_dispatcher.h"
 #include "tests/runtime/score_runner.h"
 
 namespace switchyard {
@@ -128,9 +133,9 @@ INSTANTIATE_TEST_SUITE_P(Reference, ScoreGoldenTest, testing::ValuesIn(kGoldens)
 /// Every schedule must give the bytes of the plainest one.
 class ScoreBytesTest : public testing::TestWithParam<const char*> {
  protected:
-  ScoreBytesTest() {
+  ScoreBytesTest() : input_("few.jsonl", few_requests()) {
     setup_.model = GetParam();
-    if (setup_.model == "trained_moe_8e") setup_.input = "requests_text.jsonl";
+    setup_.input = input_.path();
     setup_.top_logprobs = 3;
     expected_ = score(setup_);
   }
@@ -139,20 +144,33 @@ class ScoreBytesTest : public testing::TestWithParam<const char*> {
     EXPECT_TRUE(score(setup_) == expected_) << "different bytes: " << setup_.text();
   }
 
+  /// Enough requests for several steps, few enough for rounds of one row.
+  static std::string few_requests() {
+    const bool has_text = std::string(GetParam()) == "trained_moe_8e";
+    std::ifstream file(
+        test_data(concat(GetParam(), has_text ? "/requests_text.jsonl" : "/requests.jsonl")));
+    std::string lines;
+    int count = 0;
+    for (std::string line; count < 6 && std::getline(file, line); ++count) lines += line + "\n";
+    return lines;
+  }
+
+  TemporaryFile input_;
   ScoreSetup setup_;
   std::string expected_;
 };
 
-/// One row of the exchange buffers: five rows of fp32 (TokenDispatcher::bytes_per_row).
+/// Exchange buffers of one row.
 int64_t smallest_exchange_buffer(const std::string& model) {
-  const int64_t width = model == "trained_moe_8e" ? 128 : model == "fairseq/moe_fp32" ? 24 : 30;
-  return 5 * 4 * width;
+  return TokenDispatcher::bytes_per_row(model == "trained_moe_8e"     ? 128
+                                        : model == "fairseq/moe_fp32" ? 24
+                                                                      : 30);
 }
 
 TEST_P(ScoreBytesTest, AnyRanksBatchesAndExchangeBuffers) {
   const int64_t smallest = smallest_exchange_buffer(GetParam());
   for (const int ranks : {1, 2, 3, 4, 5, 8}) {
-    for (const int64_t batch : {64, 1000, 100000}) {
+    for (const int64_t batch : {16, 64, 100000}) {
       for (const int64_t exchange : {smallest, int64_t{16} << 10, int64_t{64} << 20}) {
         setup_.num_ranks = ranks;
         setup_.max_batch_tokens = batch;
@@ -245,11 +263,59 @@ TEST(Score, UserErrorsAreAgreedAndNameTheLine) {
   }
 }
 
+/// A copy of a checkpoint in which one fp32 number of a file is NaN.
+class PoisonedModel {
+ public:
+  explicit PoisonedModel(const std::string& file)
+      : directory_(concat(testing::TempDir(), "switchyard-poisoned-", getpid())) {
+    std::filesystem::remove_all(directory_);
+    std::filesystem::copy(test_data("fairseq/moe_fp32"), directory_);
+    std::fstream stream(directory_ + "/" + file, std::ios::in | std::ios::out | std::ios::binary);
+    // The middle of the file lies in one of the large matrices; payloads are 64-byte aligned.
+    stream.seekp(static_cast<std::streamoff>(std::filesystem::file_size(directory_ + "/" + file) /
+                                             2 / 64 * 64));
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    stream.write(reinterpret_cast<const char*>(&nan), sizeof nan);
+  }
+  ~PoisonedModel() { std::filesystem::remove_all(directory_); }
+  PoisonedModel(const PoisonedModel&) = delete;
+  PoisonedModel& operator=(const PoisonedModel&) = delete;
+  const std::string& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+};
+
+TEST(Score, ANonFiniteLogProbIsToldAlikeOnEveryScheduleAndNeverWritten) {
+  const PoisonedModel model("model-rank-0.pt");
+  ScoreSetup setup;
+  setup.model = model.directory();
+  setup.input = test_data("fairseq/moe_fp32/requests.jsonl");
+  std::string first;
+  for (const int ranks : {1, 2, 3}) {
+    for (const int64_t batch : {20, 4096}) {
+      setup.num_ranks = ranks;
+      setup.max_batch_tokens = batch;
+      try {
+        score(setup);
+        FAIL() << "NaN weights gave a result";
+      } catch (const AgreedError& error) {
+        if (first.empty()) first = error.what();
+        EXPECT_EQ(error.what(), first) << setup.text();
+      }
+    }
+  }
+  EXPECT_NE(first.find("request \"r"), std::string::npos) << first;
+  EXPECT_NE(first.find("position "), std::string::npos) << first;
+  EXPECT_NE(first.find("layer "), std::string::npos) << first;
+}
+
 TEST(Score, TheSmallestExchangeBufferIsNamed) {
   ScoreSetup setup;
   setup.model = "fairseq/moe_fp32";
-  setup.exchange_buffer_bytes = 479;
-  EXPECT_NE(error_of(setup, "{\"id\":1,\"token_ids\":[5]}\n").find("480"), std::string::npos);
+  // Five buffers of 24 floats, six of an index.
+  setup.exchange_buffer_bytes = 5 * 24 * 4 + 6 * 4 - 1;
+  EXPECT_NE(error_of(setup, "{\"id\":1,\"token_ids\":[5]}\n").find("504"), std::string::npos);
 }
 
 TEST(Score, EmptyInputsGiveEmptyResults) {
