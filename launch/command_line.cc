@@ -1,5 +1,6 @@
 #include "launch/command_line.h"
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -101,12 +102,16 @@ int run_job(const std::vector<std::string>& arguments, Backend& backend, Communi
 }  // namespace
 
 int run_command_line(const std::vector<std::string>& arguments) {
+  // A file that may not grow further is an error of write(2), which is told, not the end.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     const std::unique_ptr<Backend> backend = make_backend({.kind = BackendKind::kCpu});
     const std::unique_ptr<Communicator> world = make_communicator(*backend, {});
     return run_job(arguments, *backend, *world);
   } catch (const std::exception& error) {
-    if (launched_rank() == 0) print_error(text_of(error));
+    // There is nothing to agree over: every rank that fails says so.
+    const int rank = launched_rank();
+    print_error(rank == 0 ? text_of(error) : concat("rank ", rank, ": ", text_of(error)));
     return status_of(error);
   }
 }

@@ -23,6 +23,7 @@ constexpr int kBarColumns = 24;
 
 class NoProgress : public ProgressSink {
  public:
+  void start() override {}
   void update(const Progress&) override {}
   void finish(const Progress&) override {}
 };
@@ -31,9 +32,13 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Part of the requests that is done, 0 to 1; negative: not known.
+/// Part of the run that is done, 0 to 1; negative: not known. Tokens take the time, not requests.
 double fraction_of(const Progress& progress) {
   if (progress.total_requests < 0) return -1.0;
+  if (progress.total_tokens > 0) {
+    return std::min(1.0, static_cast<double>(progress.tokens_done) /
+                             static_cast<double>(progress.total_tokens));
+  }
   if (progress.total_requests == 0) return 1.0;
   return std::min(1.0, static_cast<double>(progress.requests_done) /
                            static_cast<double>(progress.total_requests));
@@ -85,11 +90,14 @@ std::string format_duration(double seconds) {
 }
 
 ProgressDisplay::ProgressDisplay(ProgressStyle style, Clock clock, Write write)
-    : style_(style),
-      clock_(std::move(clock)),
-      write_(std::move(write)),
-      start_(clock_()),
-      next_(start_ + (style == ProgressStyle::kLog ? kFirstLineSeconds : 0.0)) {}
+    : style_(style), clock_(std::move(clock)), write_(std::move(write)) {
+  ProgressDisplay::start();
+}
+
+void ProgressDisplay::start() {
+  start_ = clock_();
+  next_ = start_ + (style_ == ProgressStyle::kLog ? kFirstLineSeconds : 0.0);
+}
 
 void ProgressDisplay::update(const Progress& progress) {
   const double now = clock_();

@@ -17,13 +17,14 @@ enum class ProgressStyle {
 
 /// Shows progress in one of the styles. The clock and the output are given, so that every text can
 /// be tested.
-class ProgressDisplay : public ProgressSink {
+class ProgressDisplay final : public ProgressSink {
  public:
   using Clock = std::function<double()>;                  // seconds, from any origin
   using Write = std::function<void(const std::string&)>;  // one line (kLog) or a redraw
 
   ProgressDisplay(ProgressStyle style, Clock clock, Write write);
 
+  void start() override;
   void update(const Progress& progress) override;
   void finish(const Progress& progress) override;
 

@@ -62,6 +62,18 @@ void warn_of_launch(const std::string& warning, Job& job) {
   }
 }
 
+/// Whether the ranks were started with `option`; they must agree.
+bool agree_on(bool is_given, const char* option, Job& job) {
+  const bool is_given_somewhere = job.control.all_max(is_given ? 1 : 0, kOptionsLabel) > 0;
+  const auto compare = [&] {
+    if (is_given == is_given_somewhere) return;
+    fail_usage("was started without ", option, ", another rank with it; start every rank with the ",
+               "same options");
+  };
+  job.control.agree(compare, kOptionsLabel);
+  return is_given;
+}
+
 /// The backend this rank computes with.
 std::unique_ptr<Backend> make_compute_backend(const ScoreOptions& options, Job& job) {
   const CpuBudget budget = cpu_budget(job.control, discover_topology(job.control));
@@ -84,13 +96,11 @@ void run_score_command(const std::vector<std::string>& arguments, Job& job) {
   OptionTable table = make_score_option_table(options);
   ParsedArguments parsed;
   job.control.agree([&] { parsed = table.parse_arguments(arguments); }, kOptionsLabel);
-  if (job.control.all_max(parsed.wants_help ? 1 : 0, kOptionsLabel) > 0) {
+  if (agree_on(parsed.wants_help, "--help", job)) {
     if (job.is_root()) std::fputs(table.help_text().c_str(), stdout);
     return;
   }
-  if (job.control.all_max(parsed.wants_version ? 1 : 0, kOptionsLabel) > 0) {
-    return run_version_command({}, job);
-  }
+  if (agree_on(parsed.wants_version, "--version", job)) return run_version_command({}, job);
   read_options(parsed, table, job);
   options.version = SWITCHYARD_VERSION;
   options.listing = table.listing();
@@ -102,8 +112,8 @@ void run_score_command(const std::vector<std::string>& arguments, Job& job) {
       make_communicator(*backend, {.deadline_seconds = options.exchange_timeout_seconds});
   const std::unique_ptr<ProgressSink> progress = make_progress();
   if (world->size() == 1 && options.output != "-") {
-    tell_when_interrupted(
-        concat("interrupted; results so far stand in ", options.output, ".partial"));
+    tell_when_interrupted(concat("interrupted; what was scored, if anything, stands in ",
+                                 options.output, ".partial"));
   }
   run_score(options, *backend, *world, *progress);
 }

@@ -50,7 +50,7 @@ check_same() {
 
 check_same 1
 check_same 2 --max-batch-tokens 64 --exchange-buffer 64KiB
-check_same 3 --max-batch-tokens 1000 --exchange-buffer 2560
+check_same 3 --max-batch-tokens 1000 --exchange-buffer 2584
 check_same 4 --max-batch-tokens 100000 --instruction-set portable
 check_same 8 --max-batch-tokens 200 --exchange-buffer 16KiB --backend strict
 
@@ -78,6 +78,18 @@ expect_error 3 model-rank-2.pt 3 score --model "$work/cut" --input "$work/duplic
 expect_error 3 "$work/none" 2 score --model "$work/none" --input "$work/duplicate.jsonl"
 expect_error 2 exchange-buffer 2 score --model "$model" --input "$model/requests_text.jsonl" \
   --exchange-buffer 100
+
+# A pipe is read once; the input is never overwritten; one run at a time writes to OUT.
+cat "$model/requests_text.jsonl" | "$program" score --model "$model" --input /dev/stdin \
+  --output "$work/piped" 2>"$work/log" || fail "a pipe as input: exit status"
+cmp "$work/alone" "$work/piped" >&2 || fail "a pipe as input: other bytes"
+cp "$model/requests_text.jsonl" "$work/out.partial"
+expect_error 2 "would overwrite" 1 score --model "$model" --input "$work/out.partial"
+cmp "$model/requests_text.jsonl" "$work/out.partial" >&2 || fail "the input was overwritten"
+rm "$work/out.partial"
+(flock 9; expect_error 3 "another run" 1 score --model "$model" \
+  --input "$model/requests_text.jsonl"; exit "$failures") 9>"$work/out.partial" \
+  || fail "two runs to one output"
 
 # A rank that dies ends the job within seconds.
 mkfifo "$work/requests"
