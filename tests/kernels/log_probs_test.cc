@@ -135,6 +135,20 @@ TEST(LogProbs, TiesGoToTheLowerIdAcrossSegments) {
   EXPECT_EQ(scored.top_ids, (std::vector<int32_t>{100, 9000, 19999}));
 }
 
+// Log-probs near -7 are 2^-21 apart, so a logit that is 2^-23 smaller gets the same one.
+TEST(LogProbs, LogitsThatRoundToOneLogProbAreATie) {
+  std::vector<float> logits(1000, std::nextafter(1.0f, 2.0f));
+  logits[0] = 1.0f;
+  for (const BackendOptions& options : all_variants()) {
+    TestDevice device(options);
+    const Scored scored = run(device, logits, {0}, 2);
+    ASSERT_EQ(scored.top_logprobs[0], scored.top_logprobs[1]);
+    EXPECT_EQ(scored.greedy[0], 0);
+    EXPECT_EQ(scored.top_ids[0], 0);
+    EXPECT_EQ(scored.top_ids[1], 1);
+  }
+}
+
 TEST(LogProbs, WhatIsNotFiniteIsNeverHidden) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (const BackendOptions& options : all_variants()) {
