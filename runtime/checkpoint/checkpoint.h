@@ -33,6 +33,7 @@ struct TensorEntry {
 struct CheckpointFile {
   std::string path;
   int64_t bytes = 0;
+  uint64_t identity = 0;  // RandomFile::identity() where the header was read
 };
 
 /// All tensors of a checkpoint under their canonical names: experts by their global id, whatever
@@ -72,7 +73,8 @@ class TensorReader : public TensorSource {
   ~TensorReader() override;
 
   /// See TensorSource. Non-contiguous tensors are gathered. Throws Error(kInput) naming file,
-  /// offset and tensor when the file ends early or cannot be read.
+  /// offset and tensor when the file ends early or cannot be read, or is not the file whose header
+  /// another rank read.
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
             void* to) override;
 

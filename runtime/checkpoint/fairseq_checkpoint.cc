@@ -164,7 +164,7 @@ std::string Merger::canonical_name(size_t file, const std::string& name) const {
 }
 
 void Merger::add_file(size_t file) {
-  result_.index.files.push_back({path(file), headers_[file].bytes});
+  result_.index.files.push_back({path(file), headers_[file].bytes, headers_[file].identity});
   for (const TorchTensor& tensor : headers_[file].tensors) {
     TorchTensor named = tensor;
     named.entry.file = static_cast<int32_t>(file);

@@ -62,6 +62,7 @@ FairseqHeader read_fairseq_header(const FairseqFile& file) {
   }
   header.tensors = std::move(torch.tensors);
   header.bytes = input.size();
+  header.identity = input.identity();
   header.bytes_read = input.bytes_read();
   return header;
 }
@@ -70,6 +71,7 @@ void put_header(ByteWriter& writer, const FairseqHeader& header) {
   writer.put_string(header.file.path);
   writer.put(header.file.role);
   writer.put(header.bytes);
+  writer.put(header.identity);
   writer.put(header.bytes_read);
   writer.put(static_cast<int64_t>(header.config.settings.size()));
   for (const auto& [name, text] : header.config.settings) {
@@ -87,6 +89,7 @@ FairseqHeader get_header(ByteReader& reader) {
   header.file.path = reader.get_string();
   header.file.role = reader.get<FairseqFileRole>();
   header.bytes = reader.get<int64_t>();
+  header.identity = reader.get<uint64_t>();
   header.bytes_read = reader.get<int64_t>();
   for (int64_t left = reader.get<int64_t>(); left > 0; --left) {
     std::string name = reader.get_string();

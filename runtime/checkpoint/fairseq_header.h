@@ -15,6 +15,7 @@ namespace switchyard {
 struct FairseqHeader {
   FairseqFile file;
   int64_t bytes = 0;       // of the file
+  uint64_t identity = 0;   // RandomFile::identity()
   int64_t bytes_read = 0;  // to read this
   FairseqConfigPart config;
   double decoder_version = 1.0;  // 1 where the file holds no decoder.version, as the reference

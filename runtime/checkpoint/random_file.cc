@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 
 #include "kernels/base/error.h"
 
@@ -48,6 +49,15 @@ void RandomFile::read_at(int64_t offset, int64_t bytes, void* to, std::string_vi
     done += got;
     bytes_read_ += got;
   }
+}
+
+uint64_t RandomFile::identity() const {
+  constexpr int64_t kTailBytes = int64_t{64} << 10;
+  std::string tail(static_cast<size_t>(std::min(size_, kTailBytes)), '\0');
+  const ssize_t count =
+      pread(descriptor_, tail.data(), tail.size(), size_ - static_cast<int64_t>(tail.size()));
+  tail.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  return std::hash<std::string>{}(tail) ^ static_cast<uint64_t>(size_);
 }
 
 std::string printable(std::string_view text) {

@@ -55,7 +55,12 @@ void TensorReader::read(const std::string& name, const TensorEntry& entry, int64
   if (count == 0) return;
   std::unique_ptr<File>& file = files_.at(static_cast<size_t>(entry.file));
   if (file == nullptr) {
-    file = std::make_unique<File>(index_.files[static_cast<size_t>(entry.file)].path);
+    const CheckpointFile& expected = index_.files[static_cast<size_t>(entry.file)];
+    file = std::make_unique<File>(expected.path);
+    if (file->identity() != expected.identity) {
+      fail_input(expected.path, ": is another file here than where its header was read; put the ",
+                 "same checkpoint on every host, and do not change it during a run");
+    }
   }
   const int64_t item = size_of(entry.dtype);
   const std::string what = concat("tensor '", printable(name), "'");

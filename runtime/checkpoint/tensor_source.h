@@ -21,7 +21,7 @@ class TensorSource {
   virtual void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
                     void* to) = 0;
 
-  /// Bytes read from files so far.
+  /// Bytes of tensors read from files so far.
   virtual int64_t bytes_read() const = 0;
 };
 

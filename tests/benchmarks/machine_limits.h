@@ -11,7 +11,7 @@ namespace switchyard {
 double measure_fma_peak(InstructionSet set, ThreadPool& pool);
 
 /// Reading memory once: bytes a second of all threads together, each reading as many streams of
-/// `bytes` / threads as serve best (1, 4 or 8), the best of several runs.
+/// `bytes` / threads as serve best (1, 2, 4 or 8), the best of several runs.
 double measure_read_bandwidth(ThreadPool& pool, const void* data, int64_t bytes);
 
 /// Bytes of the last-level cache, or a guess of 32 MiB where the system does not tell.

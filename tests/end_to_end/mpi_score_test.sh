@@ -91,6 +91,22 @@ rm "$work/out.partial"
   --input "$model/requests_text.jsonl"; exit "$failures") 9>"$work/out.partial" \
   || fail "two runs to one output"
 
+# Hosts whose checkpoints differ: the second rank sees the rank files in another order.
+mkdir "$work/a" "$work/b"
+cp -r "$model" "$work/a/model"
+cp -r "$model" "$work/b/model"
+mv "$work/b/model/model-rank-0.pt" "$work/b/model/x"
+mv "$work/b/model/model-rank-3.pt" "$work/b/model/model-rank-0.pt"
+mv "$work/b/model/x" "$work/b/model/model-rank-3.pt"
+rm -f "$work/out"
+arguments=(score --model model --threads 1 --input "$model/requests_text.jsonl" --output "$work/out")
+"$mpirun" --allow-run-as-root --oversubscribe --mca mpi_yield_when_idle 1 \
+  -np 1 --wdir "$work/a" "$program" "${arguments[@]}" : \
+  -np 1 --wdir "$work/b" "$program" "${arguments[@]}" 2>"$work/log" >/dev/null &&
+  fail "different checkpoints on two hosts: exit status 0"
+grep -q "another file here" "$work/log" || fail "different checkpoints on two hosts: not told"
+[ -e "$work/out" ] && fail "different checkpoints on two hosts: left an output file"
+
 # A rank that dies ends the job within seconds.
 mkfifo "$work/requests"
 sleep 60 >"$work/requests" &

@@ -12,6 +12,7 @@
 
 #include "kernels/backend.h"
 #include "parallel/thread_communicator.h"
+#include "runtime/checkpoint/random_file.h"
 #include "tests/runtime/temp_folder.h"
 #include "tests/runtime/torch_writer.h"
 
@@ -93,7 +94,8 @@ TEST(CheckpointTest, GathersStridedTensors) {
   std::string bytes(7, '.');
   for (int i = 0; i < 24; ++i) bytes += little_endian(static_cast<uint16_t>(i));
   CheckpointIndex index;
-  index.files.push_back({folder.write("a.pt", bytes), static_cast<int64_t>(bytes.size())});
+  const std::string path = folder.write("a.pt", bytes);
+  index.files.push_back({path, static_cast<int64_t>(bytes.size()), RandomFile(path).identity()});
   TensorReader reader(index);
   const auto read = [&](const TensorEntry& entry, int64_t first, int64_t count) {
     std::vector<uint16_t> values(static_cast<size_t>(count));
