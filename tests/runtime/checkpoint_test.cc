@@ -124,9 +124,13 @@ TEST(CheckpointTest, NamesTheTensorOfAFileThatBecameShorter) {
   const TempFolder folder;
   std::filesystem::copy(kData + "/fairseq/dense_fp32/model.pt", folder.path("model.pt"));
   const Checkpoint checkpoint = open_on(1, folder.path(""))[0];
-  std::filesystem::resize_file(folder.path("model.pt"), 60000);
-  TensorReader reader(checkpoint.index);
   const std::string name = "decoder.layer_norm.weight";
+  TensorReader reader(checkpoint.index);
+  read_tensor(reader, checkpoint, name);
+  std::filesystem::resize_file(folder.path("model.pt"), 60000);
+  TensorReader late(checkpoint.index);
+  EXPECT_NE(error_of([&] { read_tensor(late, checkpoint, name); }).find("another file here"),
+            std::string::npos);
   const std::string message = error_of([&] { read_tensor(reader, checkpoint, name); });
   for (const std::string& part : {folder.path("model.pt"), name, std::string("truncated")}) {
     EXPECT_NE(message.find(part), std::string::npos) << message;
