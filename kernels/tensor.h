@@ -53,7 +53,6 @@ struct TensorView {
   DType dtype = DType::kF32;
   Shape shape;
 
-  bool empty() const { return data == nullptr || shape.num_elements() == 0; }
   int64_t bytes() const { return shape.num_elements() * size_of(dtype); }
 
   /// Rows [begin, begin + count) along the outermost extent; the others stay.

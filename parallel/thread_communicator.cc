@@ -10,26 +10,19 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/base/mix_bits.h"
 #include "parallel/communicator_host.h"
 #include "parallel/communicator_rendezvous.h"
 
 namespace switchyard {
 namespace {
 
-/// Spreads the bits of a number over all bits (the finaliser of splitmix64).
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
 /// Lets the ranks come in ever different orders: of eight collectives five start at once, two
 /// yield, one sleeps for up to 100 us, longer than any of them takes.
 void delay(uint64_t seed, int job_rank, int64_t sequence) {
   if (seed == 0) return;
-  const uint64_t bits =
-      mix(mix(mix(seed) + static_cast<uint64_t>(job_rank)) + static_cast<uint64_t>(sequence));
+  const uint64_t bits = mix_bits(mix_bits(mix_bits(seed) + static_cast<uint64_t>(job_rank)) +
+                                 static_cast<uint64_t>(sequence));
   const uint64_t choice = bits % 8;
   if (choice == 0) {
     std::this_thread::sleep_for(std::chrono::microseconds((bits >> 8) % 100));
@@ -53,7 +46,7 @@ class ThreadCommunicator final : public HostCommunicator {
     int new_rank = 0;
     while (members[static_cast<size_t>(new_rank)] != rank()) ++new_rank;
     return std::make_unique<ThreadCommunicator>(group_->child(sequence, color, members), new_rank,
-                                                backend(), seed_ == 0 ? 0 : mix(seed_));
+                                                backend(), seed_ == 0 ? 0 : mix_bits(seed_));
   }
 
   void abort(int exit_status) override {
@@ -136,7 +129,7 @@ void run_ranks(int size, const ThreadWorldOptions& options, const BackendOptions
     std::unique_ptr<Communicator> communicator;
     try {
       BackendOptions own_options = backend_options;
-      own_options.strict_seed = mix(backend_options.strict_seed + static_cast<uint64_t>(rank));
+      own_options.strict_seed = mix_bits(backend_options.strict_seed + static_cast<uint64_t>(rank));
       backend = make_backend(own_options);
       communicator = world.communicator(rank, *backend);
       body(*backend, *communicator);

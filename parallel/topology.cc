@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -134,6 +135,11 @@ CpuBudget cpu_budget_of(const NodeCores& cores, int local_rank) {
       cores.of_rank.begin(), cores.of_rank.end(),
       [&](const std::vector<int>& mask) { return &mask == &own || intersect(mask, own); }));
   budget.default_threads = std::max(1, budget.usable_cores / budget.ranks_sharing);
+  if (cores.quota > 0.0) {
+    const int fair_share =
+        static_cast<int>(std::ceil(cores.quota / static_cast<double>(cores.of_rank.size())));
+    budget.default_threads = std::min(budget.default_threads, std::max(1, fair_share));
+  }
   const int idle = num_idle(cores);
   const int fair = static_cast<int>(cores.all.size() / cores.of_rank.size());
   const bool is_wasted = idle > 0 && budget.default_threads < fair;
@@ -155,7 +161,19 @@ CpuBudget cpu_budget(ControlChannel& control, const Topology& topology) {
   }
   cores.all = available_cpus();
   cores.threads_per_core = threads_per_core();
+  cores.quota = parse_cpu_quota(first_line("/sys/fs/cgroup/cpu.max"));
+  if (cores.quota == 0.0) {
+    cores.quota = parse_cpu_quota(first_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") + " " +
+                                  first_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
+  }
   return cpu_budget_of(cores, topology.local_rank);
+}
+
+double parse_cpu_quota(const std::string& text) {
+  std::istringstream fields(text);
+  double quota = 0.0;
+  double period = 0.0;
+  return fields >> quota >> period && quota > 0.0 && period > 0.0 ? quota / period : 0.0;
 }
 
 std::vector<int> parse_cpu_list(const std::string& text) {

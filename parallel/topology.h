@@ -30,7 +30,7 @@ Topology topology_of(const std::vector<std::string>& node_ids, int rank);
 struct CpuBudget {
   int usable_cores = 1;     ///< that the process may run on
   int ranks_sharing = 1;    ///< ranks of the node that may run on one of them, itself included
-  int default_threads = 1;  ///< usable_cores / ranks_sharing, at least 1
+  int default_threads = 1;  ///< usable_cores / ranks_sharing, within the quota, at least 1
   /// Empty, or how the launch wastes cores and which option helps.
   std::string warning;
 };
@@ -40,6 +40,7 @@ struct NodeCores {
   std::vector<std::vector<int>> of_rank;  // [local_size], ids each rank may run on, ascending
   std::vector<int> all;                   // ids the job could use
   int threads_per_core = 1;               // mpirun counts physical ones
+  double quota = 0.0;  // cores' worth of time that the control group allows; 0: all
 };
 
 /// Collective. Reads the affinity that the launcher set.
@@ -48,6 +49,10 @@ CpuBudget cpu_budget(ControlChannel& control, const Topology& topology);
 /// The budget of one rank. Warns if other launch options would give it more cores while some are
 /// in no rank's mask.
 CpuBudget cpu_budget_of(const NodeCores& cores, int local_rank);
+
+/// Parses a control group's limit of processor time, "QUOTA PERIOD" in microseconds, as cores; 0
+/// where there is none ("max", -1).
+double parse_cpu_quota(const std::string& text);
 
 /// Parses a list of processors as the kernel writes it: "0-3,8,10-11".
 std::vector<int> parse_cpu_list(const std::string& text);

@@ -30,7 +30,7 @@ struct ScoreOptions {
   std::string output;         // JSON lines; "-": standard output
   std::string tokenizer_dir;  // holds encoder.json and vocab.bpe; empty: `model`
   std::string dictionary;     // dict.txt; empty: the one in `model`
-  SpecialTokens special_tokens = SpecialTokens::kAdd;
+  SpecialTokens special_tokens = SpecialTokens::kAdd;  // fairseq's tokenizer adds none either way
   Newlines newlines = Newlines::kKeep;
   Truncate truncate = Truncate::kError;
   int top_logprobs = 0;  // K of --top-logprobs; 0: none in the results

@@ -32,14 +32,6 @@ const char* name_of(LogLevel level) {
 
 }  // namespace
 
-LogLevel parse_log_level(std::string_view text) {
-  if (text == "error") return LogLevel::kError;
-  if (text == "warning") return LogLevel::kWarning;
-  if (text == "info") return LogLevel::kInfo;
-  if (text == "debug") return LogLevel::kDebug;
-  fail_usage("--log-level is '", text, "'; expected error, warning, info or debug");
-}
-
 void set_log_level(LogLevel level) { g_level = level; }
 LogLevel log_level() { return g_level; }
 

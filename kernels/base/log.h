@@ -10,9 +10,6 @@ namespace switchyard {
 
 enum class LogLevel { kError = 0, kWarning = 1, kInfo = 2, kDebug = 3 };
 
-/// Parses "error", "warning", "info" or "debug"; throws Error(kUsage) otherwise.
-LogLevel parse_log_level(std::string_view text);
-
 /// The process's least important level that is still written. Default kInfo.
 void set_log_level(LogLevel level);
 LogLevel log_level();

@@ -5,21 +5,11 @@
 #include <thread>
 #include <utility>
 
+#include "kernels/base/mix_bits.h"
+
 namespace switchyard {
-namespace {
-
-// The output function of the SplitMix64 generator (Steele, Lea, Flood 2014).
-uint64_t mix(uint64_t x) {
-  x += 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
-
 int64_t strict_delay(uint64_t seed, uint64_t stream, uint64_t task) {
-  const uint64_t random = mix(mix(mix(seed) ^ stream) ^ task);
+  const uint64_t random = mix_bits(mix_bits(mix_bits(seed) ^ stream) ^ task);
   if (random % 16 != 0) return 0;
   return static_cast<int64_t>(random / 16 % 200);
 }

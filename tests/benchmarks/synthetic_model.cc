@@ -4,20 +4,10 @@
 #include <functional>
 
 #include "kernels/base/error.h"
+#include "kernels/base/mix_bits.h"
 #include "runtime/checkpoint/expected_tensors.h"
 
 namespace switchyard {
-namespace {
-
-/// A well-mixed number for each counter (the finaliser of splitmix64, Steele et al. 2014).
-uint64_t mix(uint64_t counter) {
-  uint64_t z = counter * 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
-
-}  // namespace
 
 ModelConfig moe_15b_config(int num_layers, int64_t num_experts) {
   ModelConfig config;
@@ -67,11 +57,11 @@ Checkpoint synthetic_checkpoint(const ModelConfig& config) {
 void SyntheticSource::read(const std::string& name, const TensorEntry& entry, int64_t first,
                            int64_t count, void* to) {
   SWITCHYARD_CHECK(entry.dtype == DType::kF16);
-  const uint64_t seed = mix(std::hash<std::string>{}(name));
+  const uint64_t seed = mix_bits(std::hash<std::string>{}(name));
   uint16_t* out = static_cast<uint16_t*>(to);
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t element = static_cast<uint64_t>(first + i);
-    const uint64_t bits = mix(seed + element / 4) >> (16 * (element % 4));
+    const uint64_t bits = mix_bits(seed + element / 4) >> (16 * (element % 4));
     // Sign and mantissa are random; exponent 9 stands for 2^-6.
     out[i] = static_cast<uint16_t>((bits & 0x83FFu) | (9u << 10));
   }

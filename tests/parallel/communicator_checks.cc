@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/base/mix_bits.h"
 #include "parallel/control_channel.h"
 
 namespace switchyard {
@@ -18,13 +19,9 @@ namespace {
 constexpr char kGuard = '\x5a';
 constexpr int64_t kGuardBytes = 64;
 
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15ULL;
-  return x ^ (x >> 29);
-}
-
 uint64_t key_of(uint64_t seed, int from, int to) {
-  return mix(mix(seed * 4099 + static_cast<uint64_t>(from) + 1) + static_cast<uint64_t>(to));
+  return mix_bits(mix_bits(seed * 4099 + static_cast<uint64_t>(from) + 1) +
+                  static_cast<uint64_t>(to));
 }
 
 int64_t rows_between(const ExchangeCase& exchange, int size, int from, int to) {
@@ -121,7 +118,7 @@ std::string message(uint64_t seed, int from, int to, int64_t bytes) {
   std::string text(static_cast<size_t>(bytes), '\0');
   uint64_t word = key;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (i % 8 == 0) word = mix(key + i);
+    if (i % 8 == 0) word = mix_bits(key + i);
     text[i] = static_cast<char>(word >> (8 * (i % 8)));
   }
   return text;

@@ -119,6 +119,21 @@ TEST(CpuBudgetTest, PartlyOverlappingMasksCount) {
   EXPECT_EQ(cpu_budget_of(node, 2).ranks_sharing, 1);
 }
 
+TEST(CpuBudgetTest, TheControlGroupsQuotaIsShared) {
+  NodeCores cores;
+  cores.of_rank = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7}};
+  cores.all = cores.of_rank[0];
+  EXPECT_EQ(cpu_budget_of(cores, 0).default_threads, 4);
+  cores.quota = 2.5;
+  EXPECT_EQ(cpu_budget_of(cores, 0).default_threads, 2);
+  cores.quota = 0.2;
+  EXPECT_EQ(cpu_budget_of(cores, 1).default_threads, 1);
+  EXPECT_EQ(parse_cpu_quota("150000 100000"), 1.5);
+  EXPECT_EQ(parse_cpu_quota("max 100000"), 0.0);
+  EXPECT_EQ(parse_cpu_quota("-1 100000"), 0.0);
+  EXPECT_EQ(parse_cpu_quota(""), 0.0);
+}
+
 TEST(CpuBudgetTest, ParsesListsOfProcessors) {
   EXPECT_EQ(parse_cpu_list("0-3,8,10-11"), (std::vector<int>{0, 1, 2, 3, 8, 10, 11}));
   EXPECT_EQ(parse_cpu_list("5"), std::vector<int>{5});
