@@ -38,7 +38,7 @@ build() {
 cd "$root"
 if [[ "$sanitizers" == on ]]; then
   build tsan kernels_test parallel_test
-  ctest --preset tsan -j "$jobs" -L 'kernels|parallel' -R 'Stream|Strict|Thread|Control'
+  ctest --preset tsan -j "$jobs" -L 'kernels|parallel' -R 'Stream|Strict|Thread|Control|Dispatcher'
   build asan
   ctest --preset asan -j "$jobs"
 fi
