@@ -61,7 +61,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ScoreOptions& options, const Mod
     return nullptr;
   }
   // Requests of ids do without the pieces, but a broken dictionary is told all the same.
-  FairseqDictionary(files.dictionary, config.vocab_size);
+  [[maybe_unused]] const FairseqDictionary checked(files.dictionary, config.vocab_size);
   input.tokenizer_help = concat("there is no encoder.json with vocab.bpe in ", files.directory,
                                 "; name their folder with --tokenizer");
   return nullptr;
