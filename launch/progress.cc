@@ -135,9 +135,12 @@ std::string ProgressDisplay::line(const Progress& progress, double elapsed) cons
                 time_left(fraction, elapsed));
 }
 
-std::unique_ptr<ProgressSink> make_progress() {
-  if (log_level() < LogLevel::kInfo) return std::make_unique<NoProgress>();
-  if (isatty(STDERR_FILENO) == 1) {
+std::unique_ptr<ProgressSink> make_progress(ProgressForm form) {
+  if (form == ProgressForm::kNone || log_level() < LogLevel::kInfo) {
+    return std::make_unique<NoProgress>();
+  }
+  const bool is_terminal = isatty(STDERR_FILENO) == 1;
+  if (form == ProgressForm::kBar || (form == ProgressForm::kAuto && is_terminal)) {
     return std::make_unique<ProgressDisplay>(ProgressStyle::kTerminal, seconds_now, write_terminal);
   }
   return std::make_unique<ProgressDisplay>(

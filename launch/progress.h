@@ -39,8 +39,8 @@ class ProgressDisplay final : public ProgressSink {
   double next_;  // when the next text is due
 };
 
-/// Progress on standard error, in the style that suits it; shows nothing below log level info.
-std::unique_ptr<ProgressSink> make_progress();
+/// Progress on standard error in the given form; shows nothing below log level info.
+std::unique_ptr<ProgressSink> make_progress(ProgressForm form);
 
 /// "9.1 s", "12 s", "2:05 min" or "1:02:05 h".
 std::string format_duration(double seconds);

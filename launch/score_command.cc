@@ -110,7 +110,7 @@ void run_score_command(const std::vector<std::string>& arguments, Job& job) {
   // computes need a communicator that knows its memory.
   const std::unique_ptr<Communicator> world =
       make_communicator(*backend, {.deadline_seconds = options.exchange_timeout_seconds});
-  const std::unique_ptr<ProgressSink> progress = make_progress();
+  const std::unique_ptr<ProgressSink> progress = make_progress(options.progress);
   if (world->size() == 1 && options.output != "-") {
     tell_when_interrupted(concat("interrupted; what was scored, if anything, stands in ",
                                  options.output, ".partial"));

@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kMaxThreads = 4096;                  // far above any machine
 constexpr int64_t kMaxBatchTokens = int64_t{1} << 30;  // above any memory
 constexpr int64_t kMaxTopLogprobs = int64_t{1} << 20;  // above any vocabulary
-constexpr int64_t kSmallestExchangeBuffer = 1024;      // the model sets the true limit
+constexpr int64_t kSmallestExchangeBuffer = 1;         // the model sets the true limit
 
 OptionGroup file_options(ScoreOptions& o) {
   return {"Files",
@@ -124,33 +124,44 @@ OptionGroup operation_options(ScoreOptions& o) {
     o.exchange_timeout_seconds = parse_seconds(text);
   };
   const auto set_seed = [&o](const std::string& text) { o.strict_seed = parse_seed(text); };
-  return {"Operation",
-          {{.name = "log-level",
-            .value_name = "LEVEL",
-            .default_text = "info",
-            .help = "error, warning, info or debug; progress is shown from info on",
-            .set = store_choice(o.log_level, {{"error", LogLevel::kError},
-                                              {"warning", LogLevel::kWarning},
-                                              {"info", LogLevel::kInfo},
-                                              {"debug", LogLevel::kDebug}}),
-            .scope = OptionScope::kRank},
-           {.name = "exchange-timeout",
-            .value_name = "SECONDS",
-            .default_text = "1800",
-            .help = "ends the job when one exchange takes longer; 0: never",
-            .set = set_timeout},
-           {.name = "backend",
-            .value_name = "KIND",
-            .default_text = "auto",
-            .help = "auto, cpu, or strict: the cpu behind a device-like schedule, for tests",
-            .set = store_choice(o.backend, {{"auto", BackendKind::kAuto},
-                                            {"cpu", BackendKind::kCpu},
-                                            {"strict", BackendKind::kStrict}})},
-           {.name = "strict-seed",
-            .value_name = "N",
-            .default_text = "1",
-            .help = "seed of the strict backend's delays",
-            .set = set_seed}}};
+  return {
+      "Operation",
+      {{.name = "log-level",
+        .value_name = "LEVEL",
+        .default_text = "info",
+        .help = "error, warning, info or debug; progress is shown from info on",
+        .set = store_choice(o.log_level, {{"error", LogLevel::kError},
+                                          {"warning", LogLevel::kWarning},
+                                          {"info", LogLevel::kInfo},
+                                          {"debug", LogLevel::kDebug}}),
+        .scope = OptionScope::kRank},
+       {.name = "progress",
+        .value_name = "FORM",
+        .default_text = "auto",
+        .help =
+            "bar, lines or none; auto: a bar on a terminal (mpirun hides it: say bar), else lines",
+        .set = store_choice(o.progress, {{"auto", ProgressForm::kAuto},
+                                         {"bar", ProgressForm::kBar},
+                                         {"lines", ProgressForm::kLines},
+                                         {"none", ProgressForm::kNone}}),
+        .scope = OptionScope::kRank},
+       {.name = "exchange-timeout",
+        .value_name = "SECONDS",
+        .default_text = "1800",
+        .help = "ends the job when one exchange takes longer; 0: never",
+        .set = set_timeout},
+       {.name = "backend",
+        .value_name = "KIND",
+        .default_text = "auto",
+        .help = "auto, cpu, or strict: the cpu behind a device-like schedule, for tests",
+        .set = store_choice(o.backend, {{"auto", BackendKind::kAuto},
+                                        {"cpu", BackendKind::kCpu},
+                                        {"strict", BackendKind::kStrict}})},
+       {.name = "strict-seed",
+        .value_name = "N",
+        .default_text = "1",
+        .help = "seed of the strict backend's delays",
+        .set = set_seed}}};
 }
 
 }  // namespace

@@ -5,6 +5,14 @@
 
 namespace switchyard {
 
+/// How progress is shown.
+enum class ProgressForm {
+  kAuto,   ///< a bar on a terminal, else lines
+  kBar,    ///< one line that is redrawn
+  kLines,  ///< a line now and then
+  kNone,
+};
+
 /// A run's state. Requests that are answered and the tokens they hold.
 struct Progress {
   int64_t requests_done = 0;

@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/base/log.h"
+#include "runtime/progress.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace switchyard {
@@ -47,6 +48,7 @@ struct ScoreOptions {
   BackendKind backend = BackendKind::kAuto;
   uint64_t strict_seed = 1;  // of the strict backend's delays
   LogLevel log_level = LogLevel::kInfo;
+  ProgressForm progress = ProgressForm::kAuto;
 
   std::string version;  // of this program, for OUT.meta.json
   /// Name and value of every option, given or default, in the order of --help, for OUT.meta.json.

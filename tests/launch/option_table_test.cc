@@ -189,7 +189,7 @@ TEST(OptionTable, BadValuesNameOptionValueAndExpectation) {
                                                         {"--threads", "2x"},
                                                         {"--threads", "1.5"},
                                                         {"--exchange-buffer", "64KB"},
-                                                        {"--exchange-buffer", "1023"},
+                                                        {"--exchange-buffer", "0"},
                                                         {"--exchange-buffer", "-1"},
                                                         {"--top-logprobs", "99999999999999999999"},
                                                         {"--exchange-timeout", "nan"},
