@@ -74,7 +74,6 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSource& source,
                            const RuntimeSettings& settings, Backend& backend, Communicator& world,
                            ControlChannel& control)
     : checkpoint_(checkpoint),
-      settings_(settings),
       backend_(backend),
       control_(control),
       experts_(world.split(0, world.rank())),

@@ -63,7 +63,6 @@ class ModelRuntime {
   void load(const MemoryTables& tables, TensorSource& source);
 
   const Checkpoint& checkpoint_;
-  RuntimeSettings settings_;
   Backend& backend_;
   ControlChannel& control_;
   std::unique_ptr<Communicator> experts_;  // the expert-parallel group, never the world itself

@@ -1,7 +1,5 @@
 #include "runtime/numerics.h"
 
-#include <set>
-
 #include "kernels/base/error.h"
 #include "runtime/model_weights.h"
 
@@ -14,16 +12,11 @@ std::string NumericsId::text() const {
 
 namespace {
 
-/// The types of all matrices as they are kept, joined by "+".
-std::string weight_types(const Checkpoint& checkpoint) {
-  std::set<std::string_view> types;
+/// Throws Error(kInput) naming the first matrix that no model can compute with.
+void check_matrix_types(const Checkpoint& checkpoint) {
   for (const auto& [name, entry] : checkpoint.index.tensors) {
-    if (entry.shape.size() < 2) continue;
-    types.insert(name_of(kept_type(checkpoint.config, entry.dtype, name)));
+    if (entry.shape.size() >= 2) kept_type(checkpoint.config, entry.dtype, name);
   }
-  std::string joined;
-  for (const std::string_view type : types) joined += concat(joined.empty() ? "" : "+", type);
-  return joined;
 }
 
 }  // namespace
@@ -44,9 +37,10 @@ NumericsId agree_on_numerics(const std::string& requested, const Backend& backen
                        "; this build offers cpu-fp32 on every rank");
           }
         }
-        id.weight_type = weight_types(checkpoint);
+        check_matrix_types(checkpoint);
       },
       kLabel);
+  id.weight_type = name_of(checkpoint.config.weight_dtype);
   id.kv_type = "fp32";
   id.wire_type = "fp32";
   id.attention_form = "expanded";

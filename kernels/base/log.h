@@ -34,11 +34,4 @@ void log_warning(Parts&&... parts) {
   }
 }
 
-template <typename... Parts>
-void log_debug(Parts&&... parts) {
-  if (log_level() >= LogLevel::kDebug) {
-    log_line(LogLevel::kDebug, concat(std::forward<Parts>(parts)...));
-  }
-}
-
 }  // namespace switchyard
