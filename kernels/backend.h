@@ -85,6 +85,7 @@ class Backend {
   virtual void store_key_values(Stream& stream, const StoreKeyValuesArgs& args) = 0;
   virtual void attention(Stream& stream, const AttentionArgs& args) = 0;
   virtual void route(Stream& stream, const RouteArgs& args) = 0;
+  virtual void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) = 0;
   virtual void gather_rows(Stream& stream, const GatherRowsArgs& args) = 0;
   virtual void scatter_rows(Stream& stream, const ScatterRowsArgs& args) = 0;
   virtual void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) = 0;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "kernels/tensor.h"
@@ -89,6 +90,9 @@ struct SequenceRows {
   int64_t num_rows = 0;
   int64_t first_position = 0;    // of the first row
   int64_t first_page_entry = 0;  // index into page_table
+  /// Positions that may be seen, at least 1: rows at later ones are padding and see just these. A
+  /// run lies before or behind them.
+  int64_t num_keys = std::numeric_limits<int64_t>::max();
 };
 
 /// Stores keys and values of the given rows into their pages.
@@ -100,7 +104,8 @@ struct StoreKeyValuesArgs {
   KeyValuePages pages;
 };
 
-/// Causal attention of each row over the stored positions 0 .. its own position. The scores of a
+/// Causal attention of each row over the stored positions 0 .. its own position, as far as its
+/// sequence's num_keys. The scores of a
 /// page are one chain over d ascending; pages ascend with an online softmax inside a segment of
 /// kKeysPerSegment keys, segments join in ascending order.
 struct AttentionArgs {
@@ -116,19 +121,62 @@ struct AttentionArgs {
 /// Experts a token may go to.
 inline constexpr int64_t kMaxTopK = 64;
 
-/// How a router turns logits into experts and weights (fairseq's top-k gate without capacity).
+/// What the probabilities of a token's chosen experts become as their weights.
+enum class GateNorm : uint8_t {
+  kNone,    ///< they are the weights
+  kChosen,  ///< divided by max(their sum, FLT_EPSILON), the sum taken in order of choice
+};
+
+/// How a router turns logits into experts and weights (fairseq's top-1 and top-2 gates).
 struct RouterSettings {
   int64_t num_experts = 0;
   int64_t top_k = 2;
+  GateNorm norm = GateNorm::kChosen;
 };
 
 /// p = softmax(logits); the top_k largest logits in descending order, the lower index at a tie;
-/// weights p_i / max(sum of the chosen p, FLT_EPSILON), the sum taken in order of choice.
+/// weights are p of the chosen, normalised by `settings.norm`.
 struct RouteArgs {
   TensorView logits;  // [T, E]
   RouterSettings settings;
   TensorView topk_idx;      // [T, k] int32
   TensorView topk_weights;  // [T, k] fp32
+};
+
+/// Which of a batch's rows an expert serves first.
+enum class SlotOrder : uint8_t {
+  kRows,         ///< in the order of the rows
+  kProbability,  ///< by descending probability of a row's first choice, the earlier row at a tie
+};
+
+/// When GateNorm::kChosen divides.
+enum class NormOrder : uint8_t {
+  kBeforeDropping,  ///< a survivor keeps its share
+  kAfterDropping,   ///< by the sum of the survivors: one that survives alone weighs 1
+};
+
+/// Rows [first_row, first_row + num_rows) that compete for the slots of every expert.
+struct CapacityBatch {
+  int64_t first_row = 0;
+  int64_t num_rows = 0;
+  int64_t capacity = 0;  // slots of each expert
+};
+
+/// Drops what exceeds the experts' capacity (fairseq, top2gate.py and top1gate.py). Within a batch
+/// first choices take slots 0, 1, ... of their expert in the given order; second choices go on
+/// after all first choices of the batch, and so on. A choice whose slot is not below the capacity
+/// is dropped: weight 0. Masked rows take no slot and are dropped. A choice of weight 0 gets the
+/// expert -1.
+struct ApplyCapacityArgs {
+  TensorView topk_idx;      // [T, k] int32; in: the choices of route(); out: -1 where weight is 0
+  TensorView topk_weights;  // [T, k] fp32; in: p of the choices; out: their weights
+  TensorView mask;          // [T] int32: rows with 1 are not routed
+  std::vector<CapacityBatch> batches;  // cover the rows [0, T) in ascending order
+  int64_t num_experts = 0;
+  GateNorm norm = GateNorm::kChosen;
+  NormOrder norm_order = NormOrder::kAfterDropping;
+  SlotOrder slot_order = SlotOrder::kRows;
+  TensorView slots;  // [T, k] int32 out: slot in its expert, also of dropped choices; -1: masked
 };
 
 /// out[i] = x[index[i]].
@@ -156,9 +204,10 @@ struct GroupedFfnArgs {
   TensorView out;     // [n, D], must not overlap rows
 };
 
-/// out[t] = residual[t] + sum over j of topk_weights[t, j] * expert_rows[t * k + j]. The sum is a
-/// fixed binary tree over expert ids: the terms of aligned power-of-two blocks of experts are added
-/// first, lower block + upper block, so whoever holds a whole block may send its partial sum.
+/// out[t] = residual[t] + sum over j of topk_weights[t, j] * expert_rows[t * k + j], without the
+/// choices whose expert is -1. The sum is a fixed binary tree over expert ids: the terms of aligned
+/// power-of-two blocks of experts are added first, lower block + upper block, so whoever holds a
+/// whole block may send its partial sum.
 struct CombineArgs {
   TensorView expert_rows;   // [T * k, D]
   TensorView topk_idx;      // [T, k] int32

@@ -102,13 +102,17 @@ struct SortedCopies {
   std::vector<int64_t> cursor;  // [instances]: the next of `copies` to send there
 
   SortedCopies(std::span<const int32_t> instances, int64_t num_instances)
-      : copies(instances.size()), cursor(static_cast<size_t>(num_instances), 0) {
+      : cursor(static_cast<size_t>(num_instances), 0) {
     std::vector<int64_t> end(static_cast<size_t>(num_instances) + 1, 0);
-    for (const int32_t instance : instances) ++end[static_cast<size_t>(instance) + 1];
+    for (const int32_t instance : instances) {
+      if (instance >= 0) ++end[static_cast<size_t>(instance) + 1];
+    }
     std::partial_sum(end.begin(), end.end(), end.begin());
     std::copy(end.begin(), end.end() - 1, cursor.begin());
     std::vector<int64_t> place = cursor;
+    copies.resize(static_cast<size_t>(end.back()));
     for (size_t copy = 0; copy < instances.size(); ++copy) {
+      if (instances[copy] < 0) continue;
       const size_t at = static_cast<size_t>(place[static_cast<size_t>(instances[copy])]++);
       copies[at] = static_cast<int32_t>(copy);
     }
@@ -164,7 +168,9 @@ void fill_received(const LayerPlacement& placement, int rank,
 
 std::vector<int32_t> count_instances(std::span<const int32_t> instances, int64_t num_instances) {
   std::vector<int32_t> counts(static_cast<size_t>(num_instances), 0);
-  for (const int32_t instance : instances) ++counts[static_cast<size_t>(instance)];
+  for (const int32_t instance : instances) {
+    if (instance >= 0) ++counts[static_cast<size_t>(instance)];
+  }
   return counts;
 }
 

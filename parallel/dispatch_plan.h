@@ -45,9 +45,10 @@ struct DispatchPlan {
 
 /// Computes the rounds. `counts[s * num_instances + i]` is how many rows rank s sends to instance
 /// i (gathered, equal on every rank); `instances[c]` is the instance of this rank's copy
-/// c = token * top_k + k. Each rank's experts are taken in ascending order, each loaded once: a
-/// rank opens the next expert in a round only when the one before is complete. Every round moves at
-/// least one row. Throws Error(kInternal) if counts and instances disagree.
+/// c = token * top_k + k, -1 for one that goes nowhere. Each rank's experts are taken in ascending
+/// order, each loaded once: a rank opens the next expert in a round only when the one before is
+/// complete. Every round moves at least one row. Throws Error(kInternal) if counts and instances
+/// disagree.
 DispatchPlan plan_dispatch(const LayerPlacement& placement, int rank,
                            std::span<const int32_t> counts, std::span<const int32_t> instances,
                            int64_t top_k, const RoundLimits& limits);

@@ -118,6 +118,7 @@ void attention(OpContext& context, const AttentionParams& params, const PagedSeq
          .first_row = block.first_row,
          .num_rows = block.num_rows,
          .first_position = block.first_position,
+         .num_keys = sequence.num_keys,
          .page_table = rows.page_table.data() + sequence.first_page_entry},
         context.scratch(thread));
   });

@@ -62,6 +62,7 @@ struct AttentionBlock {
   int64_t first_row = 0;                // in queries and out
   int64_t num_rows = 0;                 // 1 .. kKeysPerPage
   int64_t first_position = 0;           // of first_row
+  int64_t num_keys = 0;                 // of the sequence; above all rows, or at or below them
   const int32_t* page_table = nullptr;  // of the sequence: entry i is the page of its i-th 64 keys
 };
 

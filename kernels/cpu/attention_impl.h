@@ -145,7 +145,7 @@ void soften_scores(const AttentionState<Vec>& state, int64_t row, int64_t limit,
 /// [0, limits.first + r * limits.step).
 struct KeyLimits {
   int64_t first;
-  int64_t step;  // 1 in the page where the rows are, else 0
+  int64_t step;  // 1 in the page where the rows are and no padding, else 0
 };
 
 template <class Vec, int R>
@@ -266,7 +266,10 @@ template <class Vec>
 void attention_block(const AttentionParams& params, const AttentionBlock& block, float* scratch) {
   const AttentionState<Vec> state(params.layout, scratch);
   const int64_t kv_head = block.head / (params.num_heads / params.layout.num_kv_heads);
-  const int64_t last_page = block.first_position / kKeysPerPage;
+  // Rows of padding all see the same keys: those of the sequence.
+  const bool is_padding = block.num_keys <= block.first_position;
+  const int64_t last_key = is_padding ? block.num_keys - 1 : block.first_position;
+  const int64_t last_page = last_key / kKeysPerPage;
   load_queries<Vec>(params, block, state);
   for (int64_t page = 0; page <= last_page; ++page) {
     if (page % kPagesPerSegment == 0) start_segment<Vec>(state, block.num_rows);
@@ -276,7 +279,7 @@ void attention_block(const AttentionParams& params, const AttentionBlock& block,
     const float* values = keys + params.layout.keys_size;
     const KeyLimits limits = page < last_page
                                  ? KeyLimits{kKeysPerPage, 0}
-                                 : KeyLimits{block.first_position % kKeysPerPage + 1, 1};
+                                 : KeyLimits{last_key % kKeysPerPage + 1, is_padding ? 0 : 1};
     attend_page<Vec>(state, block.num_rows, keys, values, limits);
     if (page == last_page || (page + 1) % kPagesPerSegment == 0) {
       if (page < kPagesPerSegment) {

@@ -32,6 +32,10 @@ int64_t lower_half(const Term* terms, int64_t count) {
 
 // sum[i] = the tree's sum at column first + i.
 void add_terms(const Term* terms, int64_t count, int64_t first, int64_t columns, float* sum) {
+  if (count == 0) {
+    std::fill_n(sum, columns, 0.0f);
+    return;
+  }
   if (count == 1) {
     for (int64_t i = 0; i < columns; ++i) sum[i] = terms[0].weight * terms[0].row[first + i];
     return;
@@ -45,15 +49,16 @@ void add_terms(const Term* terms, int64_t count, int64_t first, int64_t columns,
 
 void combine_token(const CombineParams& params, int64_t token) {
   std::array<Term, kMaxTopK> terms;
-  const int64_t k = params.top_k;
-  for (int64_t j = 0; j < k; ++j) {
-    const int64_t choice = token * k + j;
-    terms[static_cast<size_t>(j)] = {static_cast<uint32_t>(params.topk_idx[choice]),
-                                     params.topk_weights[choice],
-                                     params.expert_rows + choice * params.width};
+  int64_t count = 0;
+  for (int64_t j = 0; j < params.top_k; ++j) {
+    const int64_t choice = token * params.top_k + j;
+    if (params.topk_idx[choice] < 0) continue;
+    terms[static_cast<size_t>(count++)] = {static_cast<uint32_t>(params.topk_idx[choice]),
+                                           params.topk_weights[choice],
+                                           params.expert_rows + choice * params.width};
   }
-  // Insertion sort: stable, allocates nothing, and k is small.
-  for (int64_t j = 1; j < k; ++j) {
+  // Insertion sort: stable, allocates nothing, and there are few.
+  for (int64_t j = 1; j < count; ++j) {
     const auto place = terms.begin() + j;
     const auto target =
         std::upper_bound(terms.begin(), place, *place,
@@ -63,7 +68,7 @@ void combine_token(const CombineParams& params, int64_t token) {
   float sum[kColumns];
   for (int64_t first = 0; first < params.width; first += kColumns) {
     const int64_t columns = std::min(kColumns, params.width - first);
-    add_terms(terms.data(), k, first, columns, sum);
+    add_terms(terms.data(), count, first, columns, sum);
     const int64_t offset = token * params.width + first;
     if (params.residual != nullptr) {
       for (int64_t i = 0; i < columns; ++i) sum[i] = params.residual[offset + i] + sum[i];

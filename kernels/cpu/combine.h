@@ -11,7 +11,7 @@ namespace switchyard::cpu {
 
 struct CombineParams {
   const float* expert_rows = nullptr;   // [num_tokens * top_k, width]
-  const int32_t* topk_idx = nullptr;    // [num_tokens, top_k]
+  const int32_t* topk_idx = nullptr;    // [num_tokens, top_k]; -1: left out
   const float* topk_weights = nullptr;  // [num_tokens, top_k]
   const float* residual = nullptr;      // [num_tokens, width] or null
   float* out = nullptr;                 // [num_tokens, width], may be residual

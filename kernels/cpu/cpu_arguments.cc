@@ -85,6 +85,11 @@ void Arguments::sequences(const std::vector<SequenceRows>& sequences, int64_t nu
                   ", position ", rows.first_position, ", page entry ", rows.first_page_entry));
     }
     if (rows.num_rows == 0) continue;
+    const bool is_padding = rows.first_position >= rows.num_keys;
+    if (rows.num_keys < 1 || (!is_padding && rows.num_rows > rows.num_keys - rows.first_position)) {
+      fail("sequences",
+           concat("[", s, "] has rows before and behind its ", rows.num_keys, " keys"));
+    }
     const int64_t first = used == PagesUsed::kFromStart ? 0 : rows.first_position / kKeysPerPage;
     const int64_t last = (rows.first_position + rows.num_rows - 1) / kKeysPerPage;
     if (rows.first_page_entry + last >= num_entries) {

@@ -36,6 +36,7 @@ class CpuBackendBase : public Backend, private AddressResolver {
   void store_key_values(Stream& stream, const StoreKeyValuesArgs& args) final;
   void attention(Stream& stream, const AttentionArgs& args) final;
   void route(Stream& stream, const RouteArgs& args) final;
+  void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) final;
   void gather_rows(Stream& stream, const GatherRowsArgs& args) final;
   void scatter_rows(Stream& stream, const ScatterRowsArgs& args) final;
   void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) final;

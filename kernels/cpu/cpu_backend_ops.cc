@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/capacity.h"
 #include "kernels/cpu/combine.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/embed.h"
@@ -160,7 +161,33 @@ void CpuBackendBase::route(Stream& stream, const RouteArgs& args) {
   params.num_tokens = tokens;
   params.num_experts = experts;
   params.top_k = top_k;
+  params.norm = args.settings.norm;
   enqueue(stream, cpu::route, params);
+}
+
+void CpuBackendBase::apply_capacity(Stream& stream, const ApplyCapacityArgs& args) {
+  const Arguments check = arguments("apply_capacity");
+  check.rank("topk_idx", args.topk_idx, 2);
+  const int64_t tokens = args.topk_idx.shape[0];
+  const int64_t top_k = args.topk_idx.shape[1];
+  int64_t next = 0;
+  for (const CapacityBatch& batch : args.batches) {
+    check.require(batch.first_row == next && batch.num_rows >= 0 && batch.capacity >= 0, "batches",
+                  "do not follow each other");
+    next += batch.num_rows;
+  }
+  check.require(next == tokens, "batches", "do not cover the rows");
+  cpu::CapacityParams params;
+  params.topk_idx = check.i32("topk_idx", args.topk_idx, {tokens, top_k});
+  params.topk_weights = check.f32("topk_weights", args.topk_weights, {tokens, top_k});
+  params.mask = check.i32("mask", args.mask, {tokens});
+  params.slots = check.i32("slots", args.slots, {tokens, top_k});
+  params.top_k = top_k;
+  params.num_experts = args.num_experts;
+  params.norm = args.norm;
+  params.norm_order = args.norm_order;
+  params.slot_order = args.slot_order;
+  enqueue(stream, cpu::apply_capacity, params, args.batches);
 }
 
 void CpuBackendBase::gather_rows(Stream& stream, const GatherRowsArgs& args) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/ops.h"
+
 namespace switchyard {
 class OpContext;
 }
@@ -16,6 +18,7 @@ struct RouteParams {
   int64_t num_tokens = 0;
   int64_t num_experts = 0;
   int64_t top_k = 0;
+  GateNorm norm = GateNorm::kChosen;
 };
 
 /// See RouteArgs. The softmax's sum runs in 16 lanes of ascending experts, then over the fixed lane

@@ -51,6 +51,7 @@ void route_row(const RouteParams& params, int64_t row) {
     weights[j] = first_lane(exp(Vec::set1(weights[j]) - maximum)) / total;
     chosen = chosen + weights[j];
   }
+  if (params.norm == GateNorm::kNone) return;
   if (chosen < FLT_EPSILON) chosen = FLT_EPSILON;
   for (int64_t j = 0; j < params.top_k; ++j) weights[j] = weights[j] / chosen;
 }

@@ -299,5 +299,42 @@ TEST(Attention, RefusesPagesThatAreNotThere) {
   expect_error([&] { attend({0, 4, -1, 0}, {0}); }, ErrorKind::kInternal, "sequences [0]");
 }
 
+TEST(Attention, PaddingSeesTheSequenceAndNobodySeesPadding) {
+  const Heads h{2, 1, 5};
+  for (const int64_t length : {1, 63, 64, 65, 130, 1030}) {
+    const int64_t padded = length + 70;
+    const Sequence all = make_sequence(h, padded, 11);
+    const std::vector<float> out = same_on_all_variants([&](TestDevice& device) {
+      Backend& backend = device.backend();
+      const KeyValueSpec spec{h.num_kv_heads, h.head_dim};
+      const int64_t num_pages = pages_of(padded);
+      const DeviceBuffer memory = backend.allocate(num_pages * backend.key_value_page_bytes(spec));
+      const KeyValuePages store{spec, memory.data(), num_pages};
+      std::vector<int32_t> table(static_cast<size_t>(num_pages));
+      std::iota(table.begin(), table.end(), 0);
+      const std::vector<SequenceRows> rows = {{0, length, 0, 0, length},
+                                              {length, padded - length, length, 0, length}};
+      const Tensor queries = device.put(all.q, {padded, 10});
+      const Tensor keys = device.put(all.k, {padded, 5});
+      const Tensor values = device.put(all.v, {padded, 5});
+      const Tensor result = device.make({padded, 10});
+      backend.store_key_values(device.stream(), {keys.view(), values.view(), rows, table, store});
+      backend.attention(device.stream(),
+                        {queries.view(), 2, scale_of(h), rows, table, store, result.view()});
+      return device.get(result);
+    });
+    TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
+    // Each row of padding is what the sequence's last row would be with its query.
+    for (const int64_t row : {length - 1, length, padded - 1}) {
+      Sequence last{length, rows_of(all.q, 0, length, 10), rows_of(all.k, 0, length, 5),
+                    rows_of(all.v, 0, length, 5)};
+      std::copy_n(all.q.begin() + row * 10, 10, last.q.end() - 10);
+      const std::vector<float> expected = run(device, h, {last}, whole({last}));
+      expect_same_bits(rows_of(expected, length - 1, length, 10), rows_of(out, row, row + 1, 10),
+                       std::to_string(row));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace switchyard::testing

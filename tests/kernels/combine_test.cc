@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -103,6 +104,23 @@ TEST(Combine, OrderOfChoiceDoesNotMatter) {
                      in.rows.begin() + (4 - j) * 3);
   }
   expect_same_bits(first, run(device, c, in, true), "reversed");
+}
+
+TEST(Combine, ChoicesWithoutAnExpertAreLeftOut) {
+  const Case c{3, 2, 70, 8};
+  Inputs in = make_inputs(c);
+  in.idx = {3, -1, -1, 5, -1, -1};
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const int64_t row : {1, 2, 4, 5}) {  // nobody wrote these rows
+    std::fill_n(in.rows.begin() + row * c.width, c.width, nan);
+  }
+  const std::vector<float> out =
+      same_on_all_variants([&](TestDevice& device) { return run(device, c, in, true); });
+  for (size_t i = 0; i < 70; ++i) {
+    EXPECT_EQ(out[i], in.residual[i] + in.weights[0] * in.rows[i]);
+    EXPECT_EQ(out[70 + i], in.residual[70 + i] + in.weights[3] * in.rows[3 * 70 + i]);
+    EXPECT_EQ(out[140 + i], in.residual[140 + i]);
+  }
 }
 
 TEST(Combine, RefusesTooManyChoices) {

@@ -64,6 +64,13 @@ TEST(Route, MatchesTheRuleOnAllVariants) {
   }
 }
 
+TEST(Route, WithoutNormalisationWeightsAreProbabilities) {
+  TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
+  const Routed routed = run(device, {0.0f, std::log(3.0f)}, {2, 1, GateNorm::kNone});
+  EXPECT_EQ(routed.idx, std::vector<int32_t>{1});
+  EXPECT_NEAR(routed.weights[0], 0.75f, 1e-6f);
+}
+
 TEST(Route, TokensDoNotDependOnEachOther) {
   TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 2, 1});
   const RouterSettings settings{37, 3};

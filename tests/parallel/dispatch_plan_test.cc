@@ -157,6 +157,17 @@ TEST(DispatchPlan, CountsThatAreNotTheRanksOwnAreRefused) {
   EXPECT_THROW(plan_dispatch(placement, 0, counts, instances, 1, {10, {}}), Error);
 }
 
+TEST(DispatchPlan, CopiesWithoutAnInstanceStayHome) {
+  const LayerPlacement placement = contiguous_placement(2, 1);
+  const std::vector<int32_t> instances = {-1, 1, -1, -1, 0, 1};
+  const std::vector<int32_t> counts = count_instances(instances, 2);
+  EXPECT_EQ(counts, (std::vector<int32_t>{1, 2}));
+  const DispatchPlan plan = plan_dispatch(placement, 0, counts, instances, 2, {10, {}});
+  ASSERT_EQ(plan.rounds.size(), 1u);
+  EXPECT_EQ(plan.rounds[0].sent_copies, (std::vector<int32_t>{4, 1, 5}));
+  EXPECT_EQ(plan.rounds[0].sent_tokens, (std::vector<int32_t>{2, 0, 2}));
+}
+
 TEST(LayerPlacement, ContiguousSharesDifferByAtMostOne) {
   for (const int ranks : {1, 2, 3, 5, 8, 64}) {
     for (const int64_t experts : {1, 6, 8, 512}) {
