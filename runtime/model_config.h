@@ -32,6 +32,21 @@ struct TensorNames {
 /// Replaces {layer} and {expert} in a template of TensorNames.
 std::string tensor_name(const std::string& name_template, int layer, int64_t expert = 0);
 
+/// What becomes of a batch's padding in the routers of a model.
+enum class PadRouting : uint8_t {
+  kRouted,  ///< routed like any token: it takes slots of experts
+  kMasked,  ///< not routed
+};
+
+/// How the experts' capacity works where a run asks for it (fairseq_cli --moe-* options).
+struct CapacityRules {
+  /// Slots of an expert per position of a batch; 0 or less: by the number of experts.
+  double eval_fraction = 0.25;
+  NormOrder norm_order = NormOrder::kAfterDropping;
+  SlotOrder slot_order = SlotOrder::kRows;
+  PadRouting pads = PadRouting::kRouted;
+};
+
 /// A decoder as the runtime builds it. Filled by the reader of a checkpoint family from the
 /// checkpoint's own configuration and validated by validate().
 struct ModelConfig {
@@ -44,6 +59,7 @@ struct ModelConfig {
   int64_t expert_ffn_size = 0;  // each expert
   int64_t vocab_size = 0;       // rows of the embedding; the log-softmax runs over all of them
   RouterSettings router;        // num_experts 0: no MoE layer
+  CapacityRules capacity;       // of the routers, for runs with a capacity
   std::vector<FfnKind> layers;
 
   /// Rows of input a sequence may have, the start token included.
@@ -60,6 +76,7 @@ struct ModelConfig {
 
   int32_t start_token = 2;  // what the first token is conditioned on
   int32_t eos_token = 2;
+  int32_t pad_token = 1;  // what fills up the shorter sequences of a batch
   /// Type the weights are kept in: the file's, fp32 where a file mixes types, or fp16 where the
   /// configuration says so.
   DType weight_dtype = DType::kF32;

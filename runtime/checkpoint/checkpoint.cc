@@ -16,27 +16,21 @@ std::vector<FairseqFile> agree_on_files(const std::string& directory, ControlCha
       [&] {
         if (control.rank() != 0) return;
         for (const FairseqFile& file : find_fairseq_files(directory)) {
-          writer.put_string(file.path);
-          writer.put(file.role);
+          put_file(writer, file);
         }
       },
       {.phase = "find the checkpoint's files"});
   const std::string bytes =
       control.broadcast(writer.bytes(), 0, {.phase = "share the checkpoint's file list"});
   std::vector<FairseqFile> files;
-  for (ByteReader reader(bytes); !reader.at_end();) {
-    std::string path = reader.get_string();
-    files.push_back({std::move(path), reader.get<FairseqFileRole>()});
-  }
+  for (ByteReader reader(bytes); !reader.at_end();) files.push_back(get_file(reader));
   return files;
 }
 
-}  // namespace
-
-Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control) {
-  const std::vector<FairseqFile> files = agree_on_files(directory, control);
+/// The headers of all files, on every rank; each is read by one. Adds what this rank read.
+std::vector<FairseqHeader> share_headers(const std::vector<FairseqFile>& files,
+                                         ControlChannel& control, int64_t& bytes_read) {
   const auto num_ranks = static_cast<size_t>(control.size());
-  int64_t bytes_read = 0;
   ByteWriter writer;
   control.agree(
       [&] {
@@ -54,9 +48,30 @@ Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control
     ByteReader reader(parts[rank]);
     for (size_t i = rank; i < files.size(); i += num_ranks) headers[i] = get_header(reader);
   }
+  return headers;
+}
+
+}  // namespace
+
+Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control) {
+  const std::vector<FairseqFile> files = agree_on_files(directory, control);
+  int64_t bytes_read = 0;
+  const std::vector<FairseqHeader> headers = share_headers(files, control, bytes_read);
   Checkpoint checkpoint;
-  control.agree([&] { checkpoint = merge_fairseq_headers(directory, headers); },
-                {.phase = "check the checkpoint's headers"});
+  FairseqParts parts;
+  control.agree(
+      [&] {
+        parts = collect_fairseq_parts(headers);
+        checkpoint = merge_fairseq_headers(directory, headers, parts);
+      },
+      {.phase = "check the checkpoint's headers"});
+  control.agree(
+      [&] {
+        bytes_read +=
+            compare_copies(checkpoint.index, parts.unproven, static_cast<size_t>(control.rank()),
+                           static_cast<size_t>(control.size()));
+      },
+      {.phase = "compare copies of the checkpoint's shared part"});
   checkpoint.header_bytes_read = bytes_read;
   return checkpoint;
 }

@@ -14,20 +14,35 @@
 
 namespace switchyard {
 
+/// Elements of a tensor that follow each other in one file.
+struct TensorExtent {
+  int32_t file = 0;    // index into CheckpointIndex::files
+  int64_t offset = 0;  // of the first, in bytes
+  int64_t count = 0;   // elements
+
+  bool operator==(const TensorExtent&) const = default;
+};
+
 /// Where one tensor's elements lie. Element (i0, i1, ...) starts at byte
-/// `offset + size_of(dtype) * sum(i_j * strides[j])` of file `file`.
+/// `offset + size_of(dtype) * sum(i_j * strides[j])` of file `file`; in a tensor of several extents
+/// the elements stand in row-major order, extent after extent.
 struct TensorEntry {
   int32_t file = 0;  // index into CheckpointIndex::files
   int64_t offset = 0;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
   std::vector<int64_t> strides;  // in elements
+  /// Of a row-major tensor whose elements lie in several places; empty for all others.
+  std::vector<TensorExtent> extents = {};
 
   int64_t num_elements() const;
   /// Bytes of the elements, whatever the strides.
   int64_t bytes() const;
-  /// Row-major without gaps: the tensor is the byte range [offset, offset + bytes()).
+  /// Row-major without gaps: the tensor is the byte range [offset, offset + bytes()), or its
+  /// extents.
   bool is_contiguous() const;
+
+  bool operator==(const TensorEntry&) const = default;
 };
 
 struct CheckpointFile {
@@ -53,10 +68,10 @@ struct Checkpoint {
   std::string directory;
   ModelConfig config;
   CheckpointIndex index;
-  /// Identifies the contents (names, shapes, types and the containers' checksums of all tensors)
-  /// without reading them; equal on every rank.
+  /// Identifies the contents (names, shapes, types and the containers' checksums of all tensors, or
+  /// the identities of files without checksums) without reading them; equal on every rank.
   std::string fingerprint;
-  /// Bytes of headers this rank read.
+  /// Bytes of headers this rank read, and of copies it had to compare.
   int64_t header_bytes_read = 0;
   /// Things a user should know that are not errors, e.g. names of ignored tensors.
   std::vector<std::string> warnings;
@@ -72,9 +87,10 @@ class TensorReader : public TensorSource {
   explicit TensorReader(const CheckpointIndex& index);
   ~TensorReader() override;
 
-  /// See TensorSource. Non-contiguous tensors are gathered. Throws Error(kInput) naming file,
-  /// offset and tensor when the file ends early or cannot be read, or is not the file whose header
-  /// another rank read.
+  /// See TensorSource. Tensors in several extents are read across them; non-contiguous ones are
+  /// gathered through at most kStridedStagingBytes. Throws Error(kInput) naming file, offset and
+  /// tensor when the file ends early or cannot be read, or is not the file whose header another
+  /// rank read.
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
             void* to) override;
 
@@ -82,6 +98,11 @@ class TensorReader : public TensorSource {
 
  private:
   class File;
+
+  File& open(int32_t file);
+  void read_extents(const TensorEntry& entry, int64_t first, int64_t count, char* to,
+                    const std::string& what);
+
   const CheckpointIndex& index_;
   std::vector<std::unique_ptr<File>> files_;
   int64_t bytes_read_ = 0;

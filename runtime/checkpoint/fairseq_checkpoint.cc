@@ -1,56 +1,26 @@
 #include "runtime/checkpoint/fairseq_checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
-#include <optional>
 #include <set>
-#include <string_view>
 
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/expected_tensors.h"
+#include "runtime/checkpoint/fairseq_agreement.h"
 #include "runtime/checkpoint/fairseq_config.h"
 #include "runtime/checkpoint/fingerprint.h"
 
 namespace switchyard {
 namespace {
 
-constexpr std::string_view kExpertPart = ".moe_layer.experts.";
 constexpr const char* kEmbedding = "decoder.embed_tokens.weight";
 constexpr const char* kOutput = "decoder.output_projection.weight";
+/// What the oldest models call an output matrix of their own.
+constexpr const char* kOldOutput = "decoder.embed_out";
+constexpr const char* kTiedSetting = "model.share_decoder_input_output_embed";
 
-/// "<before><number><after>" with the number of the expert in its file.
-struct ExpertName {
-  std::string before, after;
-  int64_t number = 0;
-};
-
-/// The parts of an expert's tensor name; none for other tensors.
-std::optional<ExpertName> split_expert_name(const std::string& file, const std::string& name) {
-  const size_t at = name.find(kExpertPart);
-  if (at == std::string::npos) return std::nullopt;
-  const size_t first = at + kExpertPart.size();
-  const size_t end = std::min(name.find('.', first), name.size());
-  const std::string digits = name.substr(first, end - first);
-  ExpertName parts{name.substr(0, first), name.substr(end), 0};
-  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), parts.number);
-  if (result.ec != std::errc() || std::to_string(parts.number) != digits || parts.number < 0 ||
-      parts.number >= 65536) {
-    fail_input(file, ": tensor '", printable(name), "': '", printable(digits),
-               "' is no plain expert number; expected 0, 1, 2 and so on");
-  }
-  return parts;
-}
-
-/// The rule by which fairseq writes a tensor into the files of the ranks.
-bool belongs_to_rank_file(const std::string& name) {
-  return name.find("expert") != std::string::npos &&
-         name.find("expert_centroids") == std::string::npos;
-}
-
-/// Harmless leftovers that the reference discards too.
-bool is_discarded(const std::string& name) {
-  return name == "decoder.version" || name == "decoder.embed_positions._float_tensor" ||
-         name == "decoder.embed_positions.weights";
+/// Tensors that describe the file, not the model, and leftovers.
+bool is_no_weight(const std::string& name) {
+  return name == "decoder.version" || is_leftover(name);
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -61,36 +31,43 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 class Merger {
  public:
-  Merger(const std::string& directory, const std::vector<FairseqHeader>& headers)
-      : headers_(headers) {
+  Merger(const std::string& directory, const std::vector<FairseqHeader>& headers,
+         const FairseqParts& parts)
+      : headers_(headers), parts_(parts), config_file_(agree_on_config(headers, parts)) {
     result_.directory = directory;
   }
 
   Checkpoint merge() {
-    choose_settings();
     count_experts();
-    for (size_t i = 0; i < headers_.size(); ++i) add_file(i);
+    for (const FairseqHeader& header : headers_) {
+      result_.index.files.push_back({header.file.path, header.bytes, header.identity});
+    }
+    add_part(parts_.main, kMainPart);
+    for (size_t rank = 0; rank < parts_.ranks.size(); ++rank) {
+      add_part(parts_.ranks[rank], static_cast<int64_t>(rank));
+    }
     result_.config = make_fairseq_config(headers_[config_file_].config.settings, tensor_facts(),
                                          headers_[config_file_].file.path, result_.warnings);
     check_experts();
     check_layers();
     check_complete();
     check_extra();
-    result_.fingerprint = make_fingerprint(settings(), named_);
+    result_.fingerprint = make_fingerprint(settings(), named_, result_.index.files);
     return std::move(result_);
   }
 
  private:
   const FairseqSettings& settings() const { return headers_[config_file_].config.settings; }
+  double decoder_version() const { return headers_[parts_.main.file].decoder_version; }
   const std::string& path(size_t file) const { return headers_[file].file.path; }
   const std::string& path_of(const std::string& tensor) const {
     return path(static_cast<size_t>(named_.at(tensor).entry.file));
   }
 
-  void choose_settings();
   void count_experts();
-  void add_file(size_t file);
-  std::string canonical_name(size_t file, const std::string& name) const;
+  void add_part(const FairseqPart& part, int64_t rank);
+  std::string canonical_name(const FairseqPart& part, int64_t rank,
+                             const NamedTensor& tensor) const;
   FairseqTensorFacts tensor_facts() const;
   void check_experts() const;
   void check_layers() const;
@@ -98,88 +75,69 @@ class Merger {
   [[noreturn]] void fail_missing(const std::string& name) const;
   void check_extra();
 
+  static constexpr int64_t kMainPart = -1;
+
   const std::vector<FairseqHeader>& headers_;
+  const FairseqParts& parts_;
+  const size_t config_file_;
   Checkpoint result_;
-  size_t config_file_ = 0;
   int64_t experts_per_file_ = 0;              // 0: no rank files
   std::map<std::string, TorchTensor> named_;  // by canonical name
   std::set<std::string> used_;
 };
 
-void Merger::choose_settings() {
-  // As the reference: the first rank's file, here or else the next that has them.
-  config_file_ = headers_.size();
-  for (size_t i = 0; i < headers_.size(); ++i) {
-    const size_t file = (i + 1) % headers_.size();
-    if (!headers_[file].config.missing.empty()) continue;
-    if (config_file_ == headers_.size()) config_file_ = file;
-    const FairseqSettings& mine = headers_[file].config.settings;
-    for (const auto& [name, text] : settings()) {
-      const auto other = mine.find(name);
-      const std::string found = other == mine.end() ? "absent" : other->second;
-      if (found != text) {
-        fail_input(path(file), ": the setting cfg.", name, " is ", found, ", but in ",
-                   path(config_file_), " it is ", text, "; the files are of different checkpoints");
-      }
-    }
-  }
-  if (config_file_ == headers_.size()) {
-    fail_input(path(0), ": ", headers_[0].config.missing,
-               "; a configuration in the dictionary 'cfg' is needed, other forms are not "
-               "supported yet");
-  }
-}
-
 void Merger::count_experts() {
-  for (size_t i = 0; i < headers_.size(); ++i) {
-    if (headers_[i].file.role != FairseqFileRole::kRank) continue;
+  for (const FairseqPart& part : parts_.ranks) {
     int64_t count = 0;
-    for (const TorchTensor& tensor : headers_[i].tensors) {
-      const auto parts = split_expert_name(path(i), tensor.name);
-      if (parts) count = std::max(count, parts->number + 1);
+    for (const NamedTensor& tensor : part.tensors) {
+      const auto name = split_expert_name(path(part.file), tensor.name);
+      if (name) count = std::max(count, name->number + 1);
     }
-    if (count == 0) fail_input(path(i), ": holds no tensors of experts");
+    if (count == 0) fail_input(path(part.file), ": holds no tensors of experts");
     if (experts_per_file_ == 0) experts_per_file_ = count;
     if (count != experts_per_file_) {
-      fail_input(path(i), ": holds ", count, " experts of a layer, but ", path(1), " holds ",
-                 experts_per_file_, "; every rank's file must hold as many");
+      fail_input(path(part.file), ": holds ", count, " experts of a layer, but ",
+                 path(parts_.ranks[0].file), " holds ", experts_per_file_,
+                 "; every rank's file must hold as many");
     }
   }
 }
 
-std::string Merger::canonical_name(size_t file, const std::string& name) const {
-  const FairseqFileRole role = headers_[file].file.role;
-  if (role == FairseqFileRole::kShared && belongs_to_rank_file(name)) {
-    fail_input(path(file), ": tensor '", printable(name),
-               "' belongs to an expert; experts stand in the files of the ranks only");
+std::string Merger::canonical_name(const FairseqPart& part, int64_t rank,
+                                   const NamedTensor& tensor) const {
+  const auto fail = [&](const char* problem) {
+    fail_input(path(part.file), ": tensor '", printable(tensor.stored.name), "' ", problem);
+  };
+  if (rank == kMainPart && !parts_.ranks.empty() && belongs_to_rank_file(tensor.name)) {
+    fail("belongs to an expert; experts stand in the files of the ranks only");
   }
-  const auto parts = split_expert_name(path(file), name);
-  if (role == FairseqFileRole::kRank && !parts) {
-    fail_input(path(file), ": tensor '", printable(name),
-               "' belongs to no expert; it is expected in the shared file");
+  const auto name = split_expert_name(path(part.file), tensor.name);
+  if (rank != kMainPart) {
+    if (!name) fail("belongs to no expert; it is expected in the shared file");
+    return concat(name->before, rank * experts_per_file_ + name->number, name->after);
   }
-  if (role != FairseqFileRole::kRank || !parts) return name;
-  const int64_t first = (static_cast<int64_t>(file) - 1) * experts_per_file_;
-  return concat(parts->before, first + parts->number, parts->after);
+  // A tied model has no output matrix of its own, and the reference refuses one of this name.
+  const SettingReader reader(settings(), path(config_file_));
+  if (tensor.name == kOldOutput && !reader.flag(kTiedSetting, false)) return kOutput;
+  return tensor.name;
 }
 
-void Merger::add_file(size_t file) {
-  result_.index.files.push_back({path(file), headers_[file].bytes, headers_[file].identity});
-  for (const TorchTensor& tensor : headers_[file].tensors) {
-    TorchTensor named = tensor;
-    named.entry.file = static_cast<int32_t>(file);
-    const std::string name = canonical_name(file, tensor.name);
-    if (named.support == TensorSupport::kReadable) result_.index.tensors[name] = named.entry;
-    if (!named_.emplace(name, std::move(named)).second) {
-      fail_input(path(file), ": tensor '", printable(tensor.name), "' stands in ", path_of(name),
-                 " too");
+void Merger::add_part(const FairseqPart& part, int64_t rank) {
+  for (const NamedTensor& tensor : part.tensors) {
+    const std::string name = canonical_name(part, rank, tensor);
+    const TorchTensor& stored = tensor.stored;
+    if (stored.support == TensorSupport::kReadable) result_.index.tensors[name] = stored.entry;
+    const auto [other, added] = named_.emplace(name, stored);
+    if (!added) {
+      fail_input(path(part.file), ": tensor '", printable(stored.name), "' stands in ",
+                 path_of(name), " too, as '", printable(other->second.name), "'");
     }
   }
 }
 
 FairseqTensorFacts Merger::tensor_facts() const {
   FairseqTensorFacts facts;
-  facts.decoder_version = headers_[0].decoder_version;
+  facts.decoder_version = decoder_version();
   const auto embedding = named_.find(kEmbedding);
   if (embedding == named_.end()) fail_missing(kEmbedding);
   const TensorEntry& matrix = embedding->second.entry;
@@ -190,17 +148,13 @@ FairseqTensorFacts Merger::tensor_facts() const {
   facts.vocab_size = matrix.shape[0];
   const auto output = named_.find(kOutput);
   if (output != named_.end()) {
-    const TensorEntry& other = output->second.entry;
-    const bool same = other.file == matrix.file && other.offset == matrix.offset &&
-                      other.shape == matrix.shape && other.strides == matrix.strides &&
-                      other.dtype == matrix.dtype;
-    facts.output =
-        same ? FairseqTensorFacts::Output::kSameStorage : FairseqTensorFacts::Output::kOwn;
+    facts.output = output->second.entry == matrix ? FairseqTensorFacts::Output::kSameStorage
+                                                  : FairseqTensorFacts::Output::kOwn;
   }
   // A file that mixes types keeps every weight exactly only in fp32.
   facts.stored_dtype = matrix.dtype;
   for (const auto& [name, tensor] : named_) {
-    if (!is_discarded(name) && tensor.entry.dtype != matrix.dtype) {
+    if (!is_no_weight(name) && tensor.entry.dtype != matrix.dtype) {
       facts.stored_dtype = DType::kF32;
     }
   }
@@ -210,7 +164,7 @@ FairseqTensorFacts Merger::tensor_facts() const {
 void Merger::check_experts() const {
   const int64_t expected = result_.config.router.num_experts;
   if (experts_per_file_ == 0) return;
-  const auto num_files = static_cast<int64_t>(headers_.size()) - 1;
+  const auto num_files = static_cast<int64_t>(parts_.ranks.size());
   if (num_files * experts_per_file_ != expected) {
     fail_input(path(headers_.size() - 1), ": the ", num_files, " files of the ranks hold ",
                experts_per_file_, " experts of a layer each, but cfg.model.moe_expert_count is ",
@@ -233,11 +187,11 @@ void Merger::check_layers() const {
 }
 
 void Merger::fail_missing(const std::string& name) const {
-  size_t file = 0;
+  size_t file = parts_.main.file;
   std::string local = name;
-  const auto parts = split_expert_name(path(0), name);
+  const auto parts = split_expert_name(path(file), name);
   if (parts && experts_per_file_ > 0) {
-    file = static_cast<size_t>(1 + parts->number / experts_per_file_);
+    file = parts_.ranks.at(static_cast<size_t>(parts->number / experts_per_file_)).file;
     local = concat(parts->before, parts->number % experts_per_file_, parts->after);
   }
   fail_input(path(file), ": tensor '", local, "'",
@@ -268,15 +222,14 @@ void Merger::check_complete() {
 
 void Merger::check_extra() {
   std::string ignored;
-  const bool old_version = headers_[0].decoder_version <= 2.0;
+  const bool old_version = decoder_version() <= 2.0;
   for (const auto& [name, tensor] : named_) {
-    if (used_.count(name) > 0 || is_discarded(name) || name == kEmbedding || name == kOutput) {
+    if (used_.count(name) > 0 || is_no_weight(name) || name == kEmbedding || name == kOutput) {
       continue;
     }
     if (old_version && name.starts_with("decoder.layer_norm.")) {
       result_.warnings.push_back(concat(path_of(name), ": tensor '", name,
-                                        "' is not used: decoder.version is ",
-                                        headers_[0].decoder_version,
+                                        "' is not used: decoder.version is ", decoder_version(),
                                         ", and such models have no norm after the last "
                                         "layer"));
       continue;
@@ -297,9 +250,10 @@ void Merger::check_extra() {
 }  // namespace
 
 Checkpoint merge_fairseq_headers(const std::string& directory,
-                                 const std::vector<FairseqHeader>& headers) {
+                                 const std::vector<FairseqHeader>& headers,
+                                 const FairseqParts& parts) {
   SWITCHYARD_CHECK(!headers.empty());
-  return Merger(directory, headers).merge();
+  return Merger(directory, headers, parts).merge();
 }
 
 }  // namespace switchyard

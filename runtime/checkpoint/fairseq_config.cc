@@ -34,6 +34,31 @@ Activation read_activation(const SettingReader& settings) {
   settings.refuse("model.activation_fn", "only 'relu' and 'gelu' are supported");
 }
 
+/// The gates, top1gate.py and top2gate.py of the reference.
+void read_router(const SettingReader& settings, ModelConfig& config) {
+  config.capacity.eval_fraction =
+      settings.real("model.moe_eval_capacity_token_fraction", config.capacity.eval_fraction);
+  if (settings.flag("model.use_moe_pad_mask", false)) config.capacity.pads = PadRouting::kMasked;
+  if (settings.flag("model.moe_top1_expert", false)) {
+    config.router.top_k = 1;
+    config.router.norm = GateNorm::kNone;
+    return;
+  }
+  config.router.top_k = 2;
+  config.router.norm = GateNorm::kChosen;
+  const std::string* policy = settings.find("model.moe_second_expert_policy");
+  if (policy != nullptr && *policy != "'all'") {
+    settings.refuse("model.moe_second_expert_policy",
+                    "its choice is random also in evaluation; only 'all' is supported");
+  }
+  if (settings.flag("model.moe_normalize_gate_prob_before_dropping", false)) {
+    config.capacity.norm_order = NormOrder::kBeforeDropping;
+  }
+  if (settings.flag("model.moe_batch_prioritized_routing", false)) {
+    config.capacity.slot_order = SlotOrder::kProbability;
+  }
+}
+
 void read_layers(const SettingReader& settings, ModelConfig& config) {
   const int64_t num_layers = settings.size("model.decoder_layers");
   if (num_layers < 1 || num_layers > 65536) {
@@ -49,15 +74,7 @@ void read_layers(const SettingReader& settings, ModelConfig& config) {
   for (int64_t i = 0; i < num_layers; ++i) {
     if ((i + 1) % every == 0) config.layers[static_cast<size_t>(i)] = FfnKind::kMoe;
   }
-  if (!settings.is_off("model.moe_top1_expert")) {
-    settings.refuse("model.moe_top1_expert", "the top-1 gate is not supported yet");
-  }
-  const std::string* policy = settings.find("model.moe_second_expert_policy");
-  if (policy != nullptr && *policy != "'all'") {
-    settings.refuse("model.moe_second_expert_policy",
-                    "its choice is random also in evaluation; only 'all' is supported");
-  }
-  config.router.top_k = 2;
+  read_router(settings, config);
 }
 
 void read_norms(const SettingReader& settings, const FairseqTensorFacts& facts,

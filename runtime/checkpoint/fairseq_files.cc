@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string_view>
 #include <system_error>
@@ -13,12 +14,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The files that share a stem.
+/// The file names that share a stem.
 struct FileSet {
-  bool whole = false;
-  bool shared = false;
-  std::map<int64_t, std::string> ranks;  // number -> file name
-  std::string sharded;                   // a file of a training with sharded state, if any
+  std::map<int64_t, std::string> whole;                     // by shard; -1: the plain name
+  std::map<int64_t, std::string> shared;                    // likewise
+  std::map<int64_t, std::map<int64_t, std::string>> ranks;  // by rank, then shard
 };
 
 /// The number that is all of `text`, as a program writes it (no sign, no leading zero), or -1.
@@ -42,21 +42,24 @@ bool split_number(std::string_view name, std::string_view separator, std::string
 }
 
 /// Sorts one file name (without .pt) into the set of its stem.
-void classify(std::string_view name, std::map<std::string, FileSet>& sets) {
+void classify(const std::string& name, std::map<std::string, FileSet>& sets) {
+  constexpr std::string_view kShared = "-shared";
+  std::string_view base = name;
+  int64_t shard = 0;
+  if (!split_number(name, "-shard", base, shard)) {
+    base = name;
+    shard = -1;
+  }
   std::string_view stem;
-  int64_t number = 0;
-  if (split_number(name, "-shard", stem, number)) {
-    std::string_view inner;
-    int64_t rank = 0;
-    if (stem.ends_with("-shared")) stem.remove_suffix(7);
-    if (split_number(stem, "-rank-", inner, rank)) stem = inner;
-    sets[std::string(stem)].sharded = std::string(name) + ".pt";
-  } else if (split_number(name, "-rank-", stem, number)) {
-    sets[std::string(stem)].ranks[number] = std::string(name) + ".pt";
-  } else if (name.ends_with("-shared")) {
-    sets[std::string(name.substr(0, name.size() - 7))].shared = true;
+  int64_t rank = 0;
+  const std::string file = name + ".pt";
+  if (split_number(base, "-rank-", stem, rank)) {
+    sets[std::string(stem)].ranks[rank][shard] = file;
+  } else if (base.ends_with(kShared)) {
+    base.remove_suffix(kShared.size());
+    sets[std::string(base)].shared[shard] = file;
   } else {
-    sets[std::string(name)].whole = true;
+    sets[std::string(base)].whole[shard] = file;
   }
 }
 
@@ -70,7 +73,7 @@ std::map<std::string, FileSet> list_sets(const std::string& directory) {
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (name.size() > 3 && name.ends_with(".pt")) {
-      classify(std::string_view(name).substr(0, name.size() - 3), sets);
+      classify(name.substr(0, name.size() - 3), sets);
     }
   }
   if (error) fail_input(directory, ": cannot be listed: ", error.message());
@@ -95,13 +98,22 @@ const std::string& choose_stem(const std::string& directory,
   return sets.begin()->first;
 }
 
-void check_ranks(const std::string& base, const FileSet& set) {
+/// The files of the ranks, which must be numbered without a gap and stand there once each.
+void add_ranks(const fs::path& base, const FileSet& set, std::vector<FairseqFile>& files) {
   int64_t expected = 0;
-  for (const auto& [number, name] : set.ranks) {
-    if (number != expected) {
-      fail_input(base, "-rank-", expected, ".pt: is missing, but ", name,
+  for (const auto& [rank, names] : set.ranks) {
+    const auto& [shard, name] = *names.begin();
+    const std::string path = (base.parent_path() / name).string();
+    if (rank != expected) {
+      fail_input(base.string(), "-rank-", expected, ".pt: is missing, but ", name,
                  " is there; the files must be numbered from 0 without a gap");
     }
+    if (names.size() > 1) {
+      fail_input(path, ": rank ", rank, " stands there twice, in ",
+                 std::next(names.begin())->second,
+                 " too; keep the one that belongs to the checkpoint");
+    }
+    files.push_back({path, FairseqFileRole::kRank, rank, shard});
     ++expected;
   }
 }
@@ -112,28 +124,28 @@ std::vector<FairseqFile> find_fairseq_files(const std::string& directory) {
   const std::map<std::string, FileSet> sets = list_sets(directory);
   const std::string& stem = choose_stem(directory, sets);
   const FileSet& set = sets.at(stem);
-  const std::string base = (fs::path(directory) / stem).string();
-  const bool sharded_only = !set.sharded.empty() && !set.whole && !set.shared && set.ranks.empty();
-  if (sharded_only) {
-    fail_input((fs::path(directory) / set.sharded).string(),
-               ": files of a training with sharded state are not supported yet; consolidate them");
+  const fs::path base = fs::path(directory) / stem;
+  const bool parts = !set.shared.empty() || !set.ranks.empty();
+  if (!set.whole.empty() && parts) {
+    fail_input(
+        (base.parent_path() / set.whole.begin()->second).string(), ": stands beside ",
+        set.shared.empty() ? set.ranks.begin()->second.begin()->second : set.shared.begin()->second,
+        "; keep either the whole checkpoint or the files of the ranks");
   }
-  if (set.whole && (set.shared || !set.ranks.empty())) {
-    fail_input(base, ".pt: stands beside ", stem, "-", set.shared ? "shared" : "rank-0",
-               ".pt; keep either the single file or the files of the ranks");
+  if (parts && set.shared.empty()) {
+    fail_input(base.string(), "-shared.pt: is missing, but ",
+               set.ranks.begin()->second.begin()->second, " is there");
   }
-  if (set.whole) return {{base + ".pt", FairseqFileRole::kWhole}};
-  if (!set.shared) {
-    fail_input(base, "-shared.pt: is missing, but ", set.ranks.begin()->second, " is there");
+  if (parts && set.ranks.empty()) {
+    fail_input(base.string(), "-rank-0.pt: is missing, but ", set.shared.begin()->second,
+               " is there");
   }
-  if (set.ranks.empty()) {
-    fail_input(base, "-rank-0.pt: is missing, but ", stem, "-shared.pt is there");
+  std::vector<FairseqFile> files;
+  for (const auto& [shard, name] : parts ? set.shared : set.whole) {
+    files.push_back({(base.parent_path() / name).string(),
+                     parts ? FairseqFileRole::kShared : FairseqFileRole::kWhole, -1, shard});
   }
-  check_ranks(base, set);
-  std::vector<FairseqFile> files = {{base + "-shared.pt", FairseqFileRole::kShared}};
-  for (const auto& [number, name] : set.ranks) {
-    files.push_back({concat(base, "-rank-", number, ".pt"), FairseqFileRole::kRank});
-  }
+  add_ranks(base, set, files);
   return files;
 }
 

@@ -2,6 +2,7 @@
 
 #include "kernels/base/dtype.h"
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/fairseq_names.h"
 
 namespace switchyard {
 namespace {
@@ -23,6 +24,18 @@ double read_version(RandomFile& file, const TorchTensor& tensor) {
   return version;
 }
 
+/// The last entry of `optimizer_history` counts the steps; released files may lack it.
+int64_t read_num_updates(const Pickle& pickle) {
+  const PickleId history = pickle.find(pickle.root(), "optimizer_history");
+  if (history == kNoPickleId || pickle[history].kind != PickleKind::kList ||
+      pickle[history].items.empty()) {
+    return -1;
+  }
+  const PickleId steps = pickle.find(pickle[history].items.back(), "num_updates");
+  return steps != kNoPickleId && pickle[steps].kind == PickleKind::kInt ? pickle[steps].integer
+                                                                        : -1;
+}
+
 void put_tensor(ByteWriter& writer, const TorchTensor& tensor) {
   writer.put_string(tensor.name);
   writer.put(tensor.support);
@@ -31,8 +44,7 @@ void put_tensor(ByteWriter& writer, const TorchTensor& tensor) {
   writer.put(tensor.entry.dtype);
   writer.put_vector(tensor.entry.shape);
   writer.put_vector(tensor.entry.strides);
-  writer.put(tensor.storage_first);
-  writer.put(tensor.storage_crc32);
+  writer.put_vector(tensor.places);
 }
 
 TorchTensor get_tensor(ByteReader& reader) {
@@ -44,9 +56,28 @@ TorchTensor get_tensor(ByteReader& reader) {
   tensor.entry.dtype = reader.get<DType>();
   tensor.entry.shape = reader.get_vector<int64_t>();
   tensor.entry.strides = reader.get_vector<int64_t>();
-  tensor.storage_first = reader.get<int64_t>();
-  tensor.storage_crc32 = reader.get<uint32_t>();
+  tensor.places = reader.get_vector<StoragePlace>();
   return tensor;
+}
+
+void put_flat(ByteWriter& writer, const FlatParameter& flat) {
+  writer.put_string(flat.name);
+  writer.put(static_cast<int64_t>(flat.names.size()));
+  for (const std::string& name : flat.names) writer.put_string(name);
+  for (const std::vector<int64_t>& shape : flat.shapes) writer.put_vector(shape);
+  writer.put(flat.padding);
+  writer.put(flat.spread);
+}
+
+FlatParameter get_flat(ByteReader& reader) {
+  FlatParameter flat;
+  flat.name = reader.get_string();
+  const auto count = static_cast<size_t>(reader.get<int64_t>());
+  while (flat.names.size() < count) flat.names.push_back(reader.get_string());
+  while (flat.shapes.size() < count) flat.shapes.push_back(reader.get_vector<int64_t>());
+  flat.padding = reader.get<int64_t>();
+  flat.spread = reader.get<FlatSpread>();
+  return flat;
 }
 
 }  // namespace
@@ -57,9 +88,13 @@ FairseqHeader read_fairseq_header(const FairseqFile& file) {
   FairseqHeader header;
   header.file = file;
   header.config = read_fairseq_config(torch.pickle, file.path);
+  header.num_updates = read_num_updates(torch.pickle);
   for (const TorchTensor& tensor : torch.tensors) {
-    if (tensor.name == "decoder.version") header.decoder_version = read_version(input, tensor);
+    if (without_wrappers(tensor.name) == "decoder.version") {
+      header.decoder_version = read_version(input, tensor);
+    }
   }
+  header.flat = read_flat_parameters(torch.pickle, file.path, torch.tensors);
   header.tensors = std::move(torch.tensors);
   header.bytes = input.size();
   header.identity = input.identity();
@@ -67,9 +102,24 @@ FairseqHeader read_fairseq_header(const FairseqFile& file) {
   return header;
 }
 
+void put_file(ByteWriter& writer, const FairseqFile& file) {
+  writer.put_string(file.path);
+  writer.put(file.role);
+  writer.put(file.rank);
+  writer.put(file.shard);
+}
+
+FairseqFile get_file(ByteReader& reader) {
+  FairseqFile file;
+  file.path = reader.get_string();
+  file.role = reader.get<FairseqFileRole>();
+  file.rank = reader.get<int64_t>();
+  file.shard = reader.get<int64_t>();
+  return file;
+}
+
 void put_header(ByteWriter& writer, const FairseqHeader& header) {
-  writer.put_string(header.file.path);
-  writer.put(header.file.role);
+  put_file(writer, header.file);
   writer.put(header.bytes);
   writer.put(header.identity);
   writer.put(header.bytes_read);
@@ -79,15 +129,17 @@ void put_header(ByteWriter& writer, const FairseqHeader& header) {
     writer.put_string(text);
   }
   writer.put_string(header.config.missing);
+  writer.put(header.num_updates);
   writer.put(header.decoder_version);
   writer.put(static_cast<int64_t>(header.tensors.size()));
   for (const TorchTensor& tensor : header.tensors) put_tensor(writer, tensor);
+  writer.put(static_cast<int64_t>(header.flat.size()));
+  for (const FlatParameter& flat : header.flat) put_flat(writer, flat);
 }
 
 FairseqHeader get_header(ByteReader& reader) {
   FairseqHeader header;
-  header.file.path = reader.get_string();
-  header.file.role = reader.get<FairseqFileRole>();
+  header.file = get_file(reader);
   header.bytes = reader.get<int64_t>();
   header.identity = reader.get<uint64_t>();
   header.bytes_read = reader.get<int64_t>();
@@ -96,9 +148,13 @@ FairseqHeader get_header(ByteReader& reader) {
     header.config.settings[std::move(name)] = reader.get_string();
   }
   header.config.missing = reader.get_string();
+  header.num_updates = reader.get<int64_t>();
   header.decoder_version = reader.get<double>();
   for (int64_t left = reader.get<int64_t>(); left > 0; --left) {
     header.tensors.push_back(get_tensor(reader));
+  }
+  for (int64_t left = reader.get<int64_t>(); left > 0; --left) {
+    header.flat.push_back(get_flat(reader));
   }
   return header;
 }

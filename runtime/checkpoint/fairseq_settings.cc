@@ -1,8 +1,12 @@
 #include "runtime/checkpoint/fairseq_settings.h"
 
 #include <charconv>
+#include <cmath>
+#include <set>
+#include <utility>
 
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/config_tree.h"
 #include "runtime/checkpoint/random_file.h"
 
 namespace switchyard {
@@ -24,38 +28,21 @@ constexpr std::string_view kUsedSettings[] = {
     "model.decoder_normalize_before",
     "model.decoder_output_dim",
     "model.max_target_positions",
+    "model.moe_batch_prioritized_routing",
+    "model.moe_eval_capacity_token_fraction",
     "model.moe_expert_count",
     "model.moe_freq",
+    "model.moe_normalize_gate_prob_before_dropping",
     "model.moe_second_expert_policy",
     "model.moe_top1_expert",
     "model.no_decoder_final_norm",
     "model.no_scale_embedding",
     "model.share_decoder_input_output_embed",
     "model.tokens_per_sample",
+    "model.use_moe_pad_mask",
     "task.add_bos_token",
     "task.tokens_per_sample",
 };
-
-/// Follows "${section.name}" once.
-PickleId resolve(const Pickle& pickle, PickleId cfg, PickleId value, const std::string& what) {
-  const PickleNode& node = pickle[value];
-  if (node.kind != PickleKind::kString || !node.text.starts_with("${") ||
-      !node.text.ends_with("}")) {
-    return value;
-  }
-  const std::string_view path = node.text.substr(2, node.text.size() - 3);
-  const size_t dot = path.find('.');
-  const PickleId section =
-      dot == std::string_view::npos ? cfg : pickle.find(cfg, path.substr(0, dot));
-  const std::string_view key = dot == std::string_view::npos ? path : path.substr(dot + 1);
-  const PickleId target = section == kNoPickleId ? kNoPickleId : pickle.find(section, key);
-  if (target == kNoPickleId ||
-      (pickle[target].kind == PickleKind::kString && pickle[target].text.starts_with("${"))) {
-    fail_input(what, " refers to ", pickle.describe(value),
-               ", which is not there or refers to something else again");
-  }
-  return target;
-}
 
 std::string setting_text(const Pickle& pickle, PickleId value) {
   const PickleNode& node = pickle[value];
@@ -69,21 +56,87 @@ std::string setting_text(const Pickle& pickle, PickleId value) {
     }
     case PickleKind::kString:
       return concat("'", printable(node.text), "'");
-    case PickleKind::kCall:
-      // An enumeration of fairseq: Class('value').
-      if (pickle[node.callable].kind == PickleKind::kGlobal &&
-          pickle[node.callable].text.starts_with("fairseq.") &&
-          pickle[node.arguments].kind == PickleKind::kTuple &&
-          pickle[node.arguments].items.size() == 1 &&
-          pickle[pickle[node.arguments].items[0]].kind == PickleKind::kString) {
-        return setting_text(pickle, pickle[node.arguments].items[0]);
-      }
-      break;
     default:
       break;
   }
   return pickle.describe(value);
 }
+
+/// The settings that are read, by section.
+using WantedSettings = std::map<std::string_view, std::set<std::string_view>>;
+
+const WantedSettings& wanted_settings() {
+  static const WantedSettings kWanted = [] {
+    WantedSettings wanted;
+    const auto add = [&](std::string_view name) {
+      const size_t dot = name.find('.');
+      wanted[name.substr(0, dot)].insert(name.substr(dot + 1));
+    };
+    for (const std::string_view name : kUsedSettings) add(name);
+    for (const std::string_view name : fairseq_settings_that_must_be_off()) add(name);
+    return wanted;
+  }();
+  return kWanted;
+}
+
+/// Picks settings out of a configuration: of sections, or of one flat list of arguments, where a
+/// name stands for the settings of that name in all sections.
+class SettingPicker {
+ public:
+  /// `what`: file and configuration, for messages.
+  SettingPicker(const Pickle& pickle, PickleId stored, std::string what)
+      : pickle_(pickle), tree_(pickle, stored), stored_(stored), what_(std::move(what)) {}
+
+  FairseqSettings pick() {
+    const PickleId top = tree_.entries(stored_);
+    if (top == kNoPickleId) {
+      fail_input(what_, " is ", pickle_.describe(stored_),
+                 "; expected a dictionary, an argparse.Namespace or an omegaconf DictConfig");
+    }
+    const PickleId model = pickle_.find(top, "model");
+    const bool flat = model == kNoPickleId || pickle_[model].kind == PickleKind::kString;
+    for (const auto& [section, names] : wanted_settings()) {
+      if (flat) {
+        pick_section(top, section, names, "arch");
+      } else {
+        pick_section(pickle_.find(top, section), section, names, "_name");
+      }
+    }
+    return std::move(settings_);
+  }
+
+ private:
+  /// `family` is what the setting _name is called here.
+  void pick_section(PickleId node, std::string_view section,
+                    const std::set<std::string_view>& names, std::string_view family) {
+    if (node == kNoPickleId || pickle_[tree_.value(node)].kind == PickleKind::kNone) return;
+    const PickleId dict = tree_.entries(node);
+    if (dict == kNoPickleId) {
+      fail_input(what_, ".", section, " is ", pickle_.describe(node),
+                 "; expected a dictionary, an argparse.Namespace or an omegaconf DictConfig");
+    }
+    std::map<std::string_view, PickleId> found;  // the last of each name counts
+    const std::vector<PickleId>& items = pickle_[dict].items;
+    for (size_t i = 0; i + 1 < items.size(); i += 2) {
+      const PickleNode& key = pickle_[items[i]];
+      if (key.kind != PickleKind::kString) continue;
+      const bool is_family = key.text == family;
+      if (key.text == "_name" && !is_family) continue;
+      const std::string_view name = is_family ? "_name" : key.text;
+      if (names.count(name) > 0) found[name] = items[i + 1];
+    }
+    for (const auto& [name, value] : found) {
+      const std::string setting = concat(section, ".", name);
+      settings_[setting] = setting_text(pickle_, tree_.resolve(value, concat(what_, ".", setting)));
+    }
+  }
+
+  const Pickle& pickle_;
+  const ConfigTree tree_;
+  const PickleId stored_;
+  const std::string what_;
+  FairseqSettings settings_;
+};
 
 }  // namespace
 
@@ -114,34 +167,20 @@ const std::vector<std::string_view>& fairseq_settings_that_must_be_off() {
 
 FairseqConfigPart read_fairseq_config(const Pickle& pickle, const std::string& source) {
   FairseqConfigPart part;
-  const PickleId cfg = pickle.find(pickle.root(), "cfg");
-  if (cfg == kNoPickleId || pickle[cfg].kind == PickleKind::kNone) {
-    const PickleId args = pickle.find(pickle.root(), "args");
-    part.missing = concat("it has no 'cfg', and 'args' is ", pickle.describe(args));
-    return part;
-  }
-  const std::string wanted =
-      "; expected a dictionary of dictionaries. Load it with torch, replace it by "
-      "OmegaConf.to_container(cfg) or the like, and save it again";
-  if (pickle[cfg].kind != PickleKind::kDict) {
-    fail_input(source, ": 'cfg' is ", pickle.describe(cfg), ", a form not supported yet", wanted);
-  }
-  const auto pick = [&](std::string_view name) {
-    const size_t dot = name.find('.');
-    const PickleId section = pickle.find(cfg, name.substr(0, dot));
-    if (section == kNoPickleId || pickle[section].kind == PickleKind::kNone) return;
-    const std::string where = concat(source, ": cfg.", name.substr(0, dot));
-    if (pickle[section].kind != PickleKind::kDict) {
-      fail_input(where, " is ", pickle.describe(section), ", a form not supported yet", wanted);
+  // As the reference: `args` of old files, else `cfg`.
+  const char* kind = "args";
+  PickleId stored = pickle.find(pickle.root(), kind);
+  if (stored == kNoPickleId || pickle[stored].kind == PickleKind::kNone) {
+    const PickleId args = stored;
+    kind = "cfg";
+    stored = pickle.find(pickle.root(), kind);
+    if (stored == kNoPickleId || pickle[stored].kind == PickleKind::kNone) {
+      part.missing = concat("it has no 'cfg', and 'args' is ", pickle.describe(args));
+      return part;
     }
-    const PickleId value = pickle.find(section, name.substr(dot + 1));
-    if (value == kNoPickleId) return;
-    part.settings[std::string(name)] =
-        setting_text(pickle, resolve(pickle, cfg, value, concat(source, ": cfg.", name)));
-  };
-  for (const std::string_view name : kUsedSettings) pick(name);
-  for (const std::string_view name : fairseq_settings_that_must_be_off()) pick(name);
-  if (part.settings.empty()) part.missing = "its 'cfg' holds no settings of a model";
+  }
+  part.settings = SettingPicker(pickle, stored, concat(source, ": ", kind)).pick();
+  if (part.settings.empty()) part.missing = concat("its '", kind, "' holds no settings of a model");
   return part;
 }
 
@@ -171,6 +210,18 @@ int64_t SettingReader::integer(const std::string& name, int64_t absent) const {
   const char* end = text->data() + text->size();
   const auto result = std::from_chars(text->data(), end, value);
   if (result.ec != std::errc() || result.ptr != end) refuse(name, "expected a whole number");
+  return value;
+}
+
+double SettingReader::real(const std::string& name, double absent) const {
+  const std::string* text = find(name);
+  if (text == nullptr) return absent;
+  double value = 0.0;
+  const char* end = text->data() + text->size();
+  const auto result = std::from_chars(text->data(), end, value);
+  if (result.ec != std::errc() || result.ptr != end || !std::isfinite(value)) {
+    refuse(name, "expected a finite number");
+  }
   return value;
 }
 

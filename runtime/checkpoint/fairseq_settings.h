@@ -22,9 +22,10 @@ struct FairseqConfigPart {
   std::string missing;
 };
 
-/// Picks the settings out of the object tree of a checkpoint file. References "${section.name}" are
-/// resolved, one level deep. Throws Error(kInput) naming `source` if `cfg` is in a form that is not
-/// supported.
+/// Picks the settings out of the object tree of a checkpoint file: out of `args` if that is there,
+/// else out of `cfg`. Either is a mapping of sections, or one flat mapping as of command-line
+/// arguments (then `arch` stands for model._name). References "${section.name}" are resolved.
+/// Throws Error(kInput) naming `source` if it is in another form.
 FairseqConfigPart read_fairseq_config(const Pickle& pickle, const std::string& source);
 
 /// Settings that change the model in ways that are not implemented, so that they must be off
@@ -44,6 +45,8 @@ class SettingReader {
   bool is_off(const std::string& name) const;
   bool flag(const std::string& name, bool absent) const;
   int64_t integer(const std::string& name, int64_t absent) const;
+  /// Whole or not.
+  double real(const std::string& name, double absent) const;
   /// As integer, but the setting must be there.
   int64_t size(const std::string& name) const;
   [[noreturn]] void refuse(const std::string& name, const std::string& why) const;

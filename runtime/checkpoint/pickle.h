@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,7 @@ enum class PickleKind : uint8_t {
   kBytes,
   kTuple,
   kList,
-  kDict,  ///< items are key, value, key, value, ...; also OrderedDict
+  kDict,  ///< items are key, value, key, value, ...; also OrderedDict, defaultdict
   kSet,
   kGlobal,      ///< a class or function: module `text`, name `name`
   kPersistent,  ///< an object kept outside the pickle; its id is items[0]
@@ -56,6 +57,11 @@ class Pickle {
   /// with the byte offset and the opcode.
   static Pickle parse(std::vector<char> bytes, const std::string& source,
                       const PickleLimits& limits = {});
+  /// As parse, for the start of a longer text: the pickle begins at bytes[0], and behind `bytes`
+  /// there is more, `available` bytes in all. Nothing if the pickle does not end within `bytes`.
+  static std::optional<Pickle> parse_start(std::string_view bytes, uint64_t available,
+                                           const std::string& source,
+                                           const PickleLimits& limits = {});
 
   Pickle(Pickle&&) = default;
   Pickle& operator=(Pickle&&) = default;

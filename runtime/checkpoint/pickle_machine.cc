@@ -17,20 +17,38 @@ Pickle Pickle::parse(std::vector<char> bytes, const std::string& source,
   }
   Pickle pickle;
   pickle.bytes_ = std::move(bytes);
-  PickleMachine(pickle, source, limits).run();
+  PickleMachine(pickle, pickle.bytes_.size(), source, limits).run();
   return pickle;
 }
 
-PickleMachine::PickleMachine(Pickle& pickle, const std::string& source, const PickleLimits& limits)
+std::optional<Pickle> Pickle::parse_start(std::string_view bytes, uint64_t available,
+                                          const std::string& source, const PickleLimits& limits) {
+  Pickle pickle;
+  pickle.bytes_.assign(bytes.begin(), bytes.end());
+  try {
+    PickleMachine(pickle, available, source, limits).run();
+  } catch (const PickleMachine::Unfinished&) {
+    return std::nullopt;
+  }
+  return pickle;
+}
+
+PickleMachine::PickleMachine(Pickle& pickle, uint64_t available, const std::string& source,
+                             const PickleLimits& limits)
     : pickle_(pickle),
       source_(source),
       limits_(limits),
-      bytes_(pickle.bytes_.data(), pickle.bytes_.size()) {}
+      bytes_(pickle.bytes_.data(), pickle.bytes_.size()),
+      available_(available) {}
+
+void PickleMachine::want(uint64_t bytes) const {
+  if (available_ > bytes_.size() && bytes <= available_ - cursor_) throw Unfinished();
+}
 
 std::string_view PickleMachine::take(uint64_t bytes) {
-  const size_t left = bytes_.size() - cursor_;
-  if (bytes > left) {
-    fail(concat("needs ", bytes, " bytes, but only ", left,
+  if (bytes > bytes_.size() - cursor_) {
+    want(bytes);
+    fail(concat("needs ", bytes, " bytes, but only ", available_ - cursor_,
                 " are left; the file is damaged or truncated"));
   }
   const std::string_view taken = bytes_.substr(cursor_, static_cast<size_t>(bytes));
@@ -42,7 +60,10 @@ std::string_view PickleMachine::take_line() {
   constexpr size_t kLongestName = 4096;
   const std::string_view window = bytes_.substr(cursor_, kLongestName);
   const size_t end = window.find('\n');
-  if (end == std::string_view::npos) fail("a name has no end");
+  if (end == std::string_view::npos) {
+    if (window.size() < kLongestName) want(window.size() + 1);
+    fail("a name has no end");
+  }
   cursor_ += end + 1;
   return window.substr(0, end);
 }
@@ -164,9 +185,10 @@ void PickleMachine::call(size_t operands) {
   node.arguments = pop();
   node.callable = pop();
   const bool empty = at(node.arguments).kind == Kind::kTuple && at(node.arguments).items.empty();
-  if (empty && (pickle_.is_global(node.callable, "collections", "OrderedDict") ||
-                pickle_.is_global(node.callable, "builtins", "dict") ||
-                pickle_.is_global(node.callable, "__builtin__", "dict"))) {
+  if (pickle_.is_global(node.callable, "collections", "defaultdict") ||
+      (empty && (pickle_.is_global(node.callable, "collections", "OrderedDict") ||
+                 pickle_.is_global(node.callable, "builtins", "dict") ||
+                 pickle_.is_global(node.callable, "__builtin__", "dict")))) {
     return push_new({.kind = Kind::kDict});
   }
   push_new(std::move(node));
@@ -208,8 +230,8 @@ void PickleMachine::protocol() {
 
 void PickleMachine::frame() {
   const auto length = take_number<uint64_t>();
-  if (length > bytes_.size() - cursor_) {
-    fail(concat("a frame of ", length, " bytes, but only ", bytes_.size() - cursor_, " are left"));
+  if (length > available_ - cursor_) {
+    fail(concat("a frame of ", length, " bytes, but only ", available_ - cursor_, " are left"));
   }
 }
 

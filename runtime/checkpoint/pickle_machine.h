@@ -13,7 +13,12 @@ namespace switchyard {
 /// Runs the opcodes of one pickle. No opcode recurses; each checks what it reads and pops.
 class PickleMachine {
  public:
-  PickleMachine(Pickle& pickle, const std::string& source, const PickleLimits& limits);
+  /// Thrown by run() when the pickle goes on behind the bytes at hand.
+  struct Unfinished {};
+
+  /// There are `available` bytes, of which the pickle holds the first.
+  PickleMachine(Pickle& pickle, uint64_t available, const std::string& source,
+                const PickleLimits& limits);
 
   /// Runs to STOP and leaves the result as the pickle's root.
   void run();
@@ -29,6 +34,8 @@ class PickleMachine {
   T take_number() {
     return load_little_endian<T>(take(sizeof(T)).data());
   }
+  /// Throws Unfinished unless `bytes` more than those read are too many for what there is at all.
+  void want(uint64_t bytes) const;
   [[noreturn]] void fail(const std::string& problem) const;
 
   // Stack and nodes.
@@ -65,6 +72,7 @@ class PickleMachine {
   const std::string& source_;
   const PickleLimits limits_;
   std::string_view bytes_;
+  uint64_t available_;
   size_t cursor_ = 0;
   size_t opcode_at_ = 0;
   bool stopped_ = false;

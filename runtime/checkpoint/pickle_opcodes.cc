@@ -134,7 +134,10 @@ const PickleMachine::Opcode& PickleMachine::opcode(unsigned char byte) {
 void PickleMachine::run() {
   while (!stopped_) {
     opcode_at_ = cursor_;
-    if (cursor_ >= bytes_.size()) fail("the data ends without STOP; the file is truncated");
+    if (cursor_ >= bytes_.size()) {
+      want(1);
+      fail("the data ends without STOP; the file is truncated");
+    }
     const Opcode& code = opcode(static_cast<unsigned char>(bytes_[cursor_]));
     if (code.run == nullptr) {
       fail("is not supported; save the checkpoint with pickle protocol 2 to 5");

@@ -8,20 +8,26 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/pickle.h"
 #include "runtime/checkpoint/random_file.h"
+#include "runtime/checkpoint/torch_storage.h"
 
 namespace switchyard {
 
-/// Whether the runtime has the element type of a tensor.
-enum class TensorSupport : uint8_t { kReadable, kUnknownType };
+/// Where in a storage elements stand; tells contents apart without reading them.
+struct StoragePlace {
+  int64_t first = 0;             // element of the storage
+  int64_t storage_elements = 0;  // of the whole storage
+  uint32_t crc32 = 0;            // of the whole storage; 0 where the writer computed none
+
+  bool operator==(const StoragePlace&) const = default;
+};
 
 /// One value of the `model` dictionary.
 struct TorchTensor {
   std::string name;
   TensorSupport support = TensorSupport::kReadable;
-  std::string storage_type;    // as "HalfStorage"
-  TensorEntry entry;           // entry.file is 0; no dtype if support is kUnknownType
-  int64_t storage_first = 0;   // its first element in its storage
-  uint32_t storage_crc32 = 0;  // of the whole storage; 0 where the writer computed none
+  std::string storage_type;          // as "HalfStorage"
+  TensorEntry entry;                 // entry.file is 0; no dtype if support is kUnknownType
+  std::vector<StoragePlace> places;  // of each of entry.extents; one where that is empty
 };
 
 struct TorchFile {
@@ -30,7 +36,7 @@ struct TorchFile {
   std::vector<TorchTensor> tensors;
 };
 
-/// Reads the headers of a torch file in the zip container: directory, object tree, no tensor data.
+/// Reads the headers of a torch file in either container: directory, object tree, no tensor data.
 /// Every tensor is proven to lie within its storage and every storage to have the declared size.
 /// Throws Error(kInput) naming file and tensor for anything else, other containers included.
 TorchFile read_torch_file(RandomFile& file);

@@ -24,8 +24,17 @@ inline std::vector<FairseqHeader> read_headers(const std::string& directory) {
   return headers;
 }
 
+inline Checkpoint merge(const std::string& directory, const std::vector<FairseqHeader>& headers) {
+  return merge_fairseq_headers(directory, headers, collect_fairseq_parts(headers));
+}
+
+/// Opens a checkpoint as open_checkpoint on one rank.
 inline Checkpoint open_folder(const std::string& directory) {
-  return merge_fairseq_headers(directory, read_headers(directory));
+  const std::vector<FairseqHeader> headers = read_headers(directory);
+  const FairseqParts parts = collect_fairseq_parts(headers);
+  Checkpoint checkpoint = merge_fairseq_headers(directory, headers, parts);
+  compare_copies(checkpoint.index, parts.unproven, 0, 1);
+  return checkpoint;
 }
 
 /// The headers of a good checkpoint, read once a process.
@@ -41,7 +50,7 @@ inline std::string error_after(const std::string& name,
                                const std::function<void(std::vector<FairseqHeader>&)>& change) {
   std::vector<FairseqHeader> headers = headers_of(name);
   change(headers);
-  return error_of([&] { merge_fairseq_headers("folder", headers); });
+  return error_of([&] { merge("folder", headers); });
 }
 
 inline void expect_parts(const std::string& message, const std::vector<std::string>& parts) {
@@ -71,7 +80,7 @@ inline ModelConfig config_after(const std::string& name, const std::string& sett
                                 const std::string& text) {
   std::vector<FairseqHeader> headers = headers_of(name);
   set_setting(headers, setting, text);
-  return merge_fairseq_headers("folder", headers).config;
+  return merge("folder", headers).config;
 }
 
 }  // namespace switchyard

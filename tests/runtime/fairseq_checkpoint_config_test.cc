@@ -26,7 +26,13 @@ TEST(FairseqConfigTest, RefusesUnsupportedSettingsByNameAndValue) {
       {"model.activation_fn", "'gelu_fast'"},
       {"model.decoder_input_dim", "32"},
       {"model.decoder_output_dim", "32"},
-      {"model.moe_top1_expert", "True"},
+      {"model.moe_top1_expert", "'top'"},
+      {"model.use_moe_pad_mask", "2"},
+      {"model.moe_batch_prioritized_routing", "a list of 2"},
+      {"model.moe_normalize_gate_prob_before_dropping", "'no'"},
+      {"model.moe_eval_capacity_token_fraction", "'0.5'"},
+      {"model.moe_eval_capacity_token_fraction", "inf"},
+      {"model.moe_eval_capacity_token_fraction", "nan"},
       {"model.moe_second_expert_policy", "'sampling'"},
       {"model._name", "'lstm_lm'"},
       {"model.decoder_layers", "0"},
@@ -54,6 +60,41 @@ TEST(FairseqConfigTest, DenseModelsMayHaveAnyGateSettings) {
   EXPECT_NO_THROW(config_after("dense_fp32", "model.moe_second_expert_policy", "'random'"));
 }
 
+TEST(FairseqConfigTest, ReadsTheGatesSettings) {
+  const ModelConfig plain = merge("folder", headers_of("moe_fp32")).config;
+  EXPECT_EQ(plain.router.top_k, 2);
+  EXPECT_EQ(plain.router.norm, GateNorm::kChosen);
+  EXPECT_EQ(plain.capacity.norm_order, NormOrder::kAfterDropping);
+  EXPECT_EQ(plain.capacity.slot_order, SlotOrder::kRows);
+  EXPECT_EQ(plain.capacity.pads, PadRouting::kRouted);
+  const auto fraction = [](const std::string& text) {
+    return config_after("moe_fp32", "model.moe_eval_capacity_token_fraction", text)
+        .capacity.eval_fraction;
+  };
+  EXPECT_EQ(fraction("0.05"), 0.05);
+  EXPECT_EQ(fraction("-1"), -1.0);
+  EXPECT_EQ(fraction("1e-3"), 0.001);
+  EXPECT_EQ(fraction("None"), 0.25);
+  const auto rules = [](const std::string& setting) {
+    return config_after("moe_fp32", "model." + setting, "True").capacity;
+  };
+  EXPECT_EQ(rules("moe_normalize_gate_prob_before_dropping").norm_order,
+            NormOrder::kBeforeDropping);
+  EXPECT_EQ(rules("moe_batch_prioritized_routing").slot_order, SlotOrder::kProbability);
+  EXPECT_EQ(rules("use_moe_pad_mask").pads, PadRouting::kMasked);
+}
+
+TEST(FairseqConfigTest, TheTop1GateHasNoSecondExpert) {
+  std::vector<FairseqHeader> headers = headers_of("moe_fp32");
+  set_setting(headers, "model.moe_top1_expert", "True");
+  set_setting(headers, "model.moe_second_expert_policy", "'sampling'");
+  set_setting(headers, "model.moe_batch_prioritized_routing", "True");
+  const ModelConfig config = merge("folder", headers).config;
+  EXPECT_EQ(config.router.top_k, 1);
+  EXPECT_EQ(config.router.norm, GateNorm::kNone);
+  EXPECT_EQ(config.capacity.slot_order, SlotOrder::kRows);
+}
+
 TEST(FairseqConfigTest, HonoursSettings) {
   EXPECT_EQ(config_after("moe_fp32", "common.fp16", "True").weight_dtype, DType::kF16);
   EXPECT_EQ(config_after("moe_bf16", "common.memory_efficient_fp16", "True").weight_dtype,
@@ -71,54 +112,8 @@ TEST(FairseqConfigTest, HonoursSettings) {
 
 TEST(FairseqConfigTest, MixedTypesAreKeptInFp32) {
   std::vector<FairseqHeader> headers = headers_of("moe_bf16");
-  for (TorchTensor& one : headers[2].tensors) one.entry.dtype = DType::kF16;
-  EXPECT_EQ(merge_fairseq_headers("folder", headers).config.weight_dtype, DType::kF32);
-}
-
-TEST(FairseqConfigTest, ReadsOnlyDictionaries) {
-  using namespace pickle_text;
-  const auto read = [](const std::string& object) {
-    const std::string bytes = whole(object);
-    return read_fairseq_config(Pickle::parse({bytes.begin(), bytes.end()}, "a.pt"), "a.pt");
-  };
-  const auto with_model = [&](const std::string& model) {
-    return read(pickle_text::dict({{"cfg", pickle_text::dict({{"model", model}})}}));
-  };
-  const std::string space = call("argparse", "Namespace", {});
-  expect_parts(error_of([&] {
-                 read(pickle_text::dict({{"cfg", space}}));
-               }),
-               {"a.pt", "'cfg' is a call of argparse.Namespace"});
-  expect_parts(error_of([&] { with_model(space); }),
-               {"a.pt", "cfg.model is a call of argparse.Namespace"});
-  expect_parts(read(pickle_text::dict({{"args", space}})).missing, {"argparse.Namespace"});
-  expect_parts(read(pickle_text::dict({{"cfg", "N"}})).missing, {"'args' is nothing"});
-  expect_parts(with_model("}").missing, {"no settings"});
-  const auto choice = with_model(pickle_text::dict(
-      {{"activation_fn", call("fairseq.dataclass.constants", "Choices", {text("gelu")})},
-       {"alibi", "G\x3f\xe0" + std::string(6, '\0')},
-       {"unrelated", number(1)}}));
-  EXPECT_EQ(choice.settings,
-            (FairseqSettings{{"model.activation_fn", "'gelu'"}, {"model.alibi", "0.5"}}));
-}
-
-TEST(FairseqConfigTest, ResolvesReferencesOnce) {
-  using namespace pickle_text;
-  const auto read = [](const std::string& value) {
-    const std::string bytes = whole(pickle_text::dict(
-        {{"cfg", pickle_text::dict(
-                     {{"model", pickle_text::dict({{"moe_freq", text(value)}})},
-                      {"task", pickle_text::dict({{"a", number(7)}, {"b", text("${task.a}")}})},
-                      {"top", number(9)}})}}));
-    return read_fairseq_config(Pickle::parse({bytes.begin(), bytes.end()}, "a.pt"), "a.pt")
-        .settings.at("model.moe_freq");
-  };
-  EXPECT_EQ(read("${task.a}"), "7");
-  EXPECT_EQ(read("${top}"), "9");
-  EXPECT_EQ(read("plain"), "'plain'");
-  for (const char* bad : {"${task.b}", "${task.c}", "${none.a}", "${}", "${top.x}"}) {
-    expect_parts(error_of([&] { read(bad); }), {"a.pt", "cfg.model.moe_freq", bad});
-  }
+  for (TorchTensor& one : headers[0].tensors) one.entry.dtype = DType::kF16;
+  EXPECT_EQ(merge("folder", headers).config.weight_dtype, DType::kF32);
 }
 
 }  // namespace

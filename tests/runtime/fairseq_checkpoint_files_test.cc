@@ -38,8 +38,23 @@ TEST(FairseqFilesTest, FindsOneCheckpoint) {
   expect_parts(found({"model-shared.pt"}), {"model-rank-0.pt: is missing"});
   expect_parts(found({"model-shared.pt", "model-rank-1.pt"}), {"model-rank-0.pt: is missing"});
   expect_parts(found({"model-rank-0.pt"}), {"model-shared.pt: is missing"});
-  expect_parts(found({"model-shard0.pt", "model-shard1.pt"}), {"sharded state"});
-  expect_parts(found({"model-shared-shard0.pt", "model-rank-0-shard0.pt"}), {"sharded state"});
+  EXPECT_EQ(found({"model-shard0.pt", "model-shard10.pt", "model-shard2.pt", "model-shard1.pt"}),
+            "model-shard0.pt model-shard1.pt model-shard2.pt model-shard10.pt ");
+  EXPECT_EQ(found({"model-shared-shard1.pt", "model-shared-shard0.pt", "model-shared.pt",
+                   "model-rank-1-shard1.pt", "model-rank-0-shard0.pt"}),
+            "model-shared.pt model-shared-shard0.pt model-shared-shard1.pt "
+            "model-rank-0-shard0.pt model-rank-1-shard1.pt ");
+  EXPECT_EQ(found({"m-shared-shard3.pt", "m-rank-0.pt"}), "m-shared-shard3.pt m-rank-0.pt ");
+  EXPECT_EQ(found({"model-shard01.pt"}), "model-shard01.pt ");  // a stem like any other
+  expect_parts(found({"m-shared.pt", "m-rank-0.pt", "m-rank-0-shard0.pt"}),
+               {"m-rank-0.pt: rank 0 stands there twice", "m-rank-0-shard0.pt"});
+  expect_parts(found({"m-shared.pt", "m-rank-0-shard1.pt", "m-rank-0-shard0.pt"}), {"twice"});
+  expect_parts(found({"m-shared-shard0.pt", "m-rank-1-shard1.pt"}),
+               {"m-rank-0.pt: is missing, but m-rank-1-shard1.pt"});
+  expect_parts(found({"m-shard0.pt", "m-shared-shard0.pt", "m-rank-0-shard0.pt"}),
+               {"m-shard0.pt: stands beside m-shared-shard0.pt"});
+  expect_parts(found({"m-shared-shard0.pt"}), {"m-rank-0.pt: is missing"});
+  expect_parts(found({"m-rank-0-shard0.pt"}), {"m-shared.pt: is missing"});
   expect_parts(error_of([] { find_fairseq_files("/no/such/folder"); }),
                {"/no/such/folder", "not a folder"});
 }

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -81,6 +84,46 @@ TEST(FairseqFuzzTest, DamagedPicklesAreRefusedOrRead) {
   }
   EXPECT_GT(refused, 500);
   EXPECT_LT(refused, 1500);  // most of the file is about training
+}
+
+/// Opens copies of a checkpoint in which the pickle of one zip file is damaged.
+int refused_with_damaged_pickle(const std::string& folder, const std::string& file, int times) {
+  const TempFolder copy;
+  for (const auto& entry : std::filesystem::directory_iterator(kData + "/fairseq/" + folder)) {
+    if (entry.path().extension() == ".pt") std::filesystem::copy(entry.path(), copy.path(""));
+  }
+  std::vector<ZipItem> items = items_of(kData + "/fairseq/" + folder + "/" + file);
+  const std::string pickle = items[0].payload;
+  std::mt19937 random(3);
+  int refused = 0;
+  for (int i = 0; i < times; ++i) {
+    items[0].payload = damage(pickle, random);
+    copy.write(file, write_zip(items));
+    refused += error_of([&] { open_folder(copy.path("")); }).empty() ? 0 : 1;
+  }
+  return refused;
+}
+
+TEST(FairseqFuzzTest, DamagedConfigurationsAndMetadataAreRefusedOrRead) {
+  EXPECT_GT(refused_with_damaged_pickle("files_fsdp_3_shards", "model-shard1.pt", 500), 100);
+  EXPECT_GT(refused_with_damaged_pickle("cfg_dictconfig", "model-rank-0.pt", 300), 50);
+  EXPECT_GT(refused_with_damaged_pickle("cfg_args_only_dense", "model.pt", 300), 50);
+}
+
+TEST(FairseqFuzzTest, DamagedLegacyFilesAreRefusedOrRead) {
+  const TempFolder folder;
+  std::ifstream stream(kData + "/fairseq/dense_legacy_container/model.pt", std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(stream), {});
+  std::mt19937 random(4);
+  int refused = 0;
+  for (int i = 0; i < 1000; ++i) {
+    folder.write("model.pt", damage(bytes, random));
+    const std::string message = error_of([&] { open_folder(folder.path("")); });
+    if (message.empty()) continue;
+    ++refused;
+    EXPECT_NE(message.find("model.pt"), std::string::npos) << message;
+  }
+  EXPECT_GT(refused, 300);
 }
 
 }  // namespace

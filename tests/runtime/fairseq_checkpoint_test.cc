@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "runtime/checkpoint/expected_tensors.h"
 #include "tests/runtime/fairseq_case.h"
+#include "tests/runtime/temp_folder.h"
 
 namespace switchyard {
 namespace {
@@ -115,8 +117,8 @@ TEST(FairseqCheckpointTest, EveryBadCheckpointIsRefused) {
       {"pickle_memo_bomb", "model.pt"},
       {"tensor_beyond_storage", "model.pt", "decoder.layers.0.fc1.bias", "beyond"},
       {"tensor_huge_size", "model.pt", "decoder.layers.0.fc1.bias", "more elements"},
-      {"truncated_legacy_in_pickle", "model.pt", "legacy"},
-      {"truncated_legacy_in_storages", "model.pt", "legacy"},
+      {"truncated_legacy_in_pickle", "model.pt", "the object tree", "truncated"},
+      {"truncated_legacy_in_storages", "model.pt", "storage '", "truncated"},
       {"truncated_zip_empty", "model.pt", "empty"},
       {"truncated_zip_half", "model.pt", "truncated"},
       {"truncated_zip_last_byte", "model.pt", "truncated"},
@@ -199,7 +201,7 @@ TEST(FairseqCheckpointTest, WarnsOfTensorsOutsideTheDecoder) {
   TorchTensor extra = tensor(headers[0], "decoder.version");
   extra.name = "criterion.weight";
   headers[0].tensors.push_back(extra);
-  const Checkpoint checkpoint = merge_fairseq_headers("folder", headers);
+  const Checkpoint checkpoint = merge("folder", headers);
   ASSERT_EQ(checkpoint.warnings.size(), 1u);
   expect_parts(checkpoint.warnings[0], {"ignored tensors: criterion.weight"});
 }
@@ -208,12 +210,12 @@ TEST(FairseqCheckpointTest, OutputMatrix) {
   const std::string output = "decoder.output_projection.weight";
   std::vector<FairseqHeader> headers = headers_of("moe_fp32");
   tensor(headers[0], output).entry.offset += 64;  // no longer the embedding's storage
-  Checkpoint apart = merge_fairseq_headers("folder", headers);
+  Checkpoint apart = merge("folder", headers);
   EXPECT_EQ(apart.config.names.embedding, "decoder.output_projection");
   EXPECT_EQ(apart.config.names.output, "decoder.output_projection");
   EXPECT_EQ(apart.warnings.size(), 1u);
   set_setting(headers, "model.share_decoder_input_output_embed", "False");
-  apart = merge_fairseq_headers("folder", headers);
+  apart = merge("folder", headers);
   EXPECT_EQ(apart.config.names.embedding, "decoder.embed_tokens");
   EXPECT_EQ(apart.config.names.output, "decoder.output_projection");
   EXPECT_TRUE(apart.warnings.empty());
@@ -229,10 +231,24 @@ TEST(FairseqCheckpointTest, ConfigurationsMustAgreeAndExist) {
                {"model-shared.pt", "cfg.common.fp16", "model-rank-0.pt"});
   std::vector<FairseqHeader> headers = headers_of("moe_fp32");
   headers[0].config = {{}, "it has no 'cfg'"};
-  EXPECT_NO_THROW(merge_fairseq_headers("folder", headers));
+  EXPECT_NO_THROW(merge("folder", headers));
   headers[1].config = headers[2].config = headers[0].config;
-  expect_parts(error_of([&] { merge_fairseq_headers("folder", headers); }),
-               {"model-shared.pt", "it has no 'cfg'"});
+  expect_parts(error_of([&] { merge("folder", headers); }), {"model-shared.pt", "it has no 'cfg'"});
+}
+
+TEST(FairseqCheckpointTest, FilesMustBeOfOneCheckpoint) {
+  EXPECT_EQ(headers_of("moe_fp32")[0].num_updates, 100);
+  expect_parts(error_after("moe_fp32", [](auto& h) { h[2].num_updates = 200; }),
+               {"model-rank-1.pt", "200 updates", "model-shared.pt after 100"});
+  EXPECT_EQ(error_after("moe_fp32", [](auto& h) { h[2].num_updates = -1; }), "");
+  // Equal settings and sizes, but another type.
+  expect_parts(error_after("moe_fp32",
+                           [](auto& h) {
+                             const FairseqFile file = h[2].file;
+                             h[2] = headers_of("moe_bf16")[2];
+                             h[2].file = file;
+                           }),
+               {"model-rank-1.pt", "experts.0", "BFloat16Storage", "model-rank-0.pt of Float"});
 }
 
 TEST(FairseqCheckpointTest, AWholeMixtureInOneFile) {
@@ -246,7 +262,7 @@ TEST(FairseqCheckpointTest, AWholeMixtureInOneFile) {
     }
   }
   headers.resize(1);
-  const Checkpoint checkpoint = merge_fairseq_headers("folder", headers);
+  const Checkpoint checkpoint = merge("folder", headers);
   EXPECT_EQ(checkpoint.index.tensors.size(), 128u);
   EXPECT_EQ(checkpoint.fingerprint, open_folder(kData + "/fairseq/moe_fp32").fingerprint);
 }
@@ -256,17 +272,33 @@ TEST(FairseqCheckpointTest, FingerprintFollowsContents) {
   const auto changed = [&](const std::function<void(std::vector<FairseqHeader>&)>& change) {
     std::vector<FairseqHeader> headers = headers_of("moe_fp32");
     change(headers);
-    return merge_fairseq_headers("folder", headers).fingerprint != original;
+    return merge("folder", headers).fingerprint != original;
   };
   EXPECT_FALSE(changed([](auto& h) { h[1].file.path = "elsewhere/model-rank-0.pt"; }));
-  EXPECT_TRUE(changed([](auto& h) { h[2].tensors[3].storage_crc32 ^= 1; }));
+  EXPECT_TRUE(changed([](auto& h) { h[2].tensors[3].places[0].crc32 ^= 1; }));
   EXPECT_TRUE(changed([](auto& h) { set_setting(h, "model.decoder_attention_heads", "2"); }));
-  EXPECT_TRUE(changed([](auto& h) { h[2].tensors[3].storage_first += 1; }));
+  EXPECT_TRUE(changed([](auto& h) { h[2].tensors[3].places[0].first += 1; }));
   EXPECT_TRUE(changed([](auto& h) { std::swap(h[1].tensors[0].name, h[1].tensors[4].name); }));
 }
 
+TEST(FairseqCheckpointTest, FilesWithoutChecksumsHaveFingerprintsToo) {
+  const TempFolder folder;
+  const std::string path = folder.path("model.pt");
+  std::filesystem::copy(kData + "/fairseq/dense_legacy_container/model.pt", path);
+  const std::string original = open_folder(folder.path("")).fingerprint;
+  EXPECT_EQ(open_folder(kData + "/fairseq/dense_legacy_container").fingerprint, original);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(-3, std::ios::end)
+      .put(1);
+  EXPECT_NE(open_folder(folder.path("")).fingerprint, original);
+}
+
 TEST(FairseqCheckpointTest, HeadersSurviveTheJourney) {
-  for (const FairseqHeader& header : headers_of("storage_views")) {
+  std::vector<FairseqHeader> headers = headers_of("storage_views");
+  for (const char* more : {"files_fsdp_3_shards", "files_moe_shard_names"}) {
+    headers.insert(headers.end(), headers_of(more).begin(), headers_of(more).end());
+  }
+  for (const FairseqHeader& header : headers) {
     ByteWriter first;
     put_header(first, header);
     ByteReader reader(first.bytes());
@@ -278,6 +310,8 @@ TEST(FairseqCheckpointTest, HeadersSurviveTheJourney) {
     EXPECT_EQ(copy.tensors.size(), header.tensors.size());
     EXPECT_EQ(copy.config.settings, header.config.settings);
     EXPECT_EQ(copy.file.path, header.file.path);
+    EXPECT_EQ(copy.file.shard, header.file.shard);
+    EXPECT_EQ(copy.flat.size(), header.flat.size());
   }
 }
 

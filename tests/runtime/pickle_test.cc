@@ -85,6 +85,13 @@ TEST(PickleTest, OrderedDictIsADictAlsoWithState) {
   EXPECT_NE(pickle[pickle.root()].state, kNoPickleId);
 }
 
+TEST(PickleTest, ADictWithADefaultIsADict) {
+  const Pickle pickle =
+      parse(whole(call("collections", "defaultdict", {global("builtins", "dict")}) + text("k") +
+                  number(7) + "s"));
+  EXPECT_EQ(pickle[pickle.find(pickle.root(), "k")].integer, 7);
+}
+
 TEST(PickleTest, UnknownObjectsStayInert) {
   const Pickle pickle =
       parse(whole(call("posix", "system", {text("touch PWNED")}) + "(NNe" + "}b"));
@@ -161,6 +168,30 @@ TEST(PickleTest, RefusesWhatDoesNotFit) {
   expect_refused("\x80\x02NN\x93."s, "the name is None");
   expect_refused("\x80\x02" + "c"s + std::string(5000, 'm'), "a name has no end");
   expect_refused("\x80\x02\x95\xff\x00\x00\x00\x00\x00\x00\x00."s, "a frame of 255 bytes");
+}
+
+TEST(PickleTest, ReadsTheStartOfALongerText) {
+  const std::string one = whole(pickle_text::dict({{"name", text("value")}, {"n", number(7)}}) +
+                                "0" + call("m", "C", {number(int64_t{1} << 40)}));
+  const std::string bytes = one + "more";
+  for (size_t have = 0; have <= bytes.size(); ++have) {
+    const auto pickle = Pickle::parse_start(std::string_view(bytes).substr(0, have), bytes.size(),
+                                            "a.pt: data.pkl");
+    ASSERT_EQ(pickle.has_value(), have >= one.size()) << have;
+    if (pickle) {
+      EXPECT_EQ(pickle->length(), one.size());
+    }
+  }
+  // What cannot end within the text is an error at once.
+  const std::string huge = "\x80\x02\x8d\x00\x00\x00\x00\x00\x00\x00\x40hi"s;
+  const auto error_for = [&](const std::string& start, uint64_t available) {
+    return error_of([&] { Pickle::parse_start(start, available, "a.pt: data.pkl"); });
+  };
+  EXPECT_NE(error_for(huge, 1000).find("but only 989 are left"), std::string::npos);
+  EXPECT_NE(error_for("\x80\x02N"s, 3).find("ends without STOP"), std::string::npos);
+  EXPECT_NE(error_for("\x80\x02"s + "c" + std::string(5000, 'm'), 100000).find("no end"),
+            std::string::npos);
+  EXPECT_EQ(error_for("\x80\x02"s + "cmm", 100000), "");
 }
 
 TEST(PickleTest, KeepsItsLimits) {

@@ -1,4 +1,5 @@
-// Writes zip archives and pickles for tests, well-formed or wrong in one chosen way.
+// Writes zip archives, pickles and legacy torch files for tests, well-formed or wrong in one chosen
+// way.
 #pragma once
 
 #include <boost/crc.hpp>
@@ -121,6 +122,11 @@ inline std::string number(int64_t value) {
   return "\x8a\x08" + little_endian(value);
 }
 
+inline std::string real(double value) {
+  const std::string bytes = little_endian(value);
+  return "G" + std::string(bytes.rbegin(), bytes.rend());  // the format's one big-endian field
+}
+
 inline std::string global(const std::string& module, const std::string& name) {
   return "c" + module + "\n" + name + "\n";
 }
@@ -153,6 +159,19 @@ inline std::string flag(bool value) { return value ? "\x88" : "\x89"; }
 
 inline std::string whole(const std::string& object) { return "\x80\x02" + object + "."; }
 
+/// An object of a class made without calling it, with a dictionary as its state.
+inline std::string object(const std::string& module, const std::string& name,
+                          const std::string& state) {
+  return global(module, name) + ")\x81" + state + "b";
+}
+
+/// A list of the items, in order.
+inline std::string list(const std::vector<std::string>& items) {
+  std::string bytes = "](";
+  for (const std::string& item : items) bytes += item;
+  return bytes + "e";
+}
+
 /// How a tensor is described; every member may be made wrong.
 struct TensorText {
   std::string key = "0";
@@ -162,16 +181,50 @@ struct TensorText {
   std::vector<int64_t> shape = {2, 3};
   std::vector<int64_t> strides = {3, 1};
   std::string location = "cpu";
+  std::string view = {};  // what the legacy container has behind the number of elements
 };
 
 inline std::string tensor(const TensorText& parts) {
-  const std::string storage = tuple({text("storage"), global("torch", parts.type), text(parts.key),
-                                     text(parts.location), number(parts.storage_elements)}) +
-                              "Q";
+  const std::string storage =
+      tuple({text("storage"), global("torch", parts.type), text(parts.key), text(parts.location),
+             number(parts.storage_elements), parts.view}) +
+      "Q";
   return call("torch._utils", "_rebuild_tensor_v2",
               {storage, number(parts.offset), numbers(parts.shape), numbers(parts.strides),
                flag(false), call("collections", "OrderedDict", {})});
 }
 
 }  // namespace pickle_text
+
+/// A storage of a legacy file, written as its members say, true or not.
+struct LegacyStorage {
+  std::string key;
+  std::string payload;
+  int64_t elements = 0;  // as the file counts them
+};
+
+/// The pickles at the start of a legacy file, each whole.
+struct LegacyHeadText {
+  std::string magic =
+      pickle_text::whole(std::string("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 12));
+  std::string protocol = pickle_text::whole(pickle_text::number(1001));
+  std::string system =
+      pickle_text::whole(pickle_text::dict({{"protocol_version", pickle_text::number(1001)},
+                                            {"little_endian", pickle_text::flag(true)}}));
+};
+
+/// A file in the container before torch 1.6 with `object` as its tree.
+inline std::string write_legacy(const std::string& object,
+                                const std::vector<LegacyStorage>& storages,
+                                const LegacyHeadText& head = {}) {
+  std::vector<std::string> keys;
+  std::string data;
+  for (const LegacyStorage& storage : storages) {
+    keys.push_back(pickle_text::text(storage.key));
+    data += little_endian(storage.elements) + storage.payload;
+  }
+  return head.magic + head.protocol + head.system + pickle_text::whole(object) +
+         pickle_text::whole(pickle_text::list(keys)) + data;
+}
+
 }  // namespace switchyard

@@ -1,4 +1,4 @@
-#include "launch/nearest_name.h"
+#include "kernels/base/nearest_name.h"
 
 #include <gtest/gtest.h>
 
