@@ -1,55 +1,25 @@
 // The configuration file's half of OptionTable.
-#include <yaml-cpp/yaml.h>
-
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <fstream>
-#include <set>
 
 #include "kernels/base/error.h"
-#include "launch/nearest_name.h"
+#include "kernels/base/nearest_name.h"
 #include "launch/option_table.h"
+#include "runtime/flat_yaml.h"
 
 namespace switchyard {
-namespace {
-
-std::string place(const std::string& path, const YAML::Mark& mark) {
-  return mark.is_null() ? path : concat(path, ", line ", mark.line + 1);
-}
-
-YAML::Node parse_yaml(const std::string& text, const std::string& path) {
-  try {
-    return YAML::Load(text);
-  } catch (const YAML::ParserException& error) {
-    fail_usage(place(path, error.mark), ": not readable as YAML: ", error.msg);
-  }
-}
-
-}  // namespace
 
 std::vector<Assignment> OptionTable::parse_config(const std::string& text,
                                                   const std::string& path) const {
-  const YAML::Node root = parse_yaml(text, path);
   std::vector<Assignment> assignments;
-  if (root.IsNull()) return assignments;
-  if (!root.IsMap()) fail_usage(path, ": expected lines of the form 'option: value'");
-  std::set<std::string> seen;
-  for (const auto& entry : root) {
-    const std::string where = place(path, entry.first.Mark());
-    if (!entry.first.IsScalar()) fail_usage(where, ": expected an option's name before ':'");
-    const std::string& name = entry.first.Scalar();
-    if (find(name) == nullptr) {
-      fail_usage(where, ": unknown key '", name, "'", suggestion(name, names()),
+  for (const FlatYamlEntry& entry : parse_flat_yaml(text, path)) {
+    if (find(entry.key) == nullptr) {
+      fail_usage(entry.where, ": unknown key '", entry.key, "'", suggestion(entry.key, names()),
                  "; the keys are the options of 'switchyard ", command_, " --help'");
     }
-    if (!seen.insert(name).second) {
-      fail_usage(where, ": '", name, "' is given twice; give it once");
-    }
-    if (!entry.second.IsScalar()) {
-      fail_usage(where, ": '", name, "' must have one plain value (write \"-\" with quotes)");
-    }
-    assignments.push_back({name, entry.second.Scalar(), "in " + where});
+    assignments.push_back({entry.key, entry.value, "in " + entry.where});
   }
   return assignments;
 }

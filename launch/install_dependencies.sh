@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Installs the packages that building and testing needs and that are missing, on Debian and Ubuntu.
+# Installs the packages that building and testing needs and that are missing, on Debian and Ubuntu;
+# with --fuzz those that the libFuzzer targets need as well.
 # Nothing that is installed is upgraded or removed. Needs root or sudo, and only if something is
 # missing. Elsewhere it says what is needed and leaves the rest to the build.
 set -euo pipefail
 
-readonly required="g++ cmake make libopenmpi-dev openmpi-bin libyaml-cpp-dev libgtest-dev
-  libbenchmark-dev libicu-dev"
+required="g++ cmake make libopenmpi-dev openmpi-bin libyaml-cpp-dev libgtest-dev
+  libbenchmark-dev libicu-dev zlib1g-dev"
+[[ "${1:-}" == --fuzz ]] && required="$required clang libclang-rt-dev unzip"
+readonly required
 # Boost 1.81 or later, by the names that distributions give it; the first set that exists is taken.
 readonly boost_sets=(
   "libboost1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev"
@@ -62,7 +65,8 @@ as_root() {
 main() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "install_dependencies.sh: no apt here; needed are a C++20 compiler, CMake 3.23," \
-      "Open MPI, Boost 1.81 (JSON, Program_options), yaml-cpp, ICU, GoogleTest, Google Benchmark"
+      "Open MPI, Boost 1.81 (JSON, Program_options), yaml-cpp, ICU, zlib, GoogleTest," \
+      "Google Benchmark"
     return
   fi
   local missing boost_state=present

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "kernels/base/byte_size.h"
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
 #include "kernels/base/text_table.h"
@@ -34,6 +35,10 @@ double seconds_now() {
 
 /// Part of the run that is done, 0 to 1; negative: not known. Tokens take the time, not requests.
 double fraction_of(const Progress& progress) {
+  if (progress.total_bytes > 0) {
+    return std::min(
+        1.0, static_cast<double>(progress.bytes_done) / static_cast<double>(progress.total_bytes));
+  }
   if (progress.total_requests < 0) return -1.0;
   if (progress.total_tokens > 0) {
     return std::min(1.0, static_cast<double>(progress.tokens_done) /
@@ -45,12 +50,20 @@ double fraction_of(const Progress& progress) {
 }
 
 std::string counts(const Progress& progress) {
+  if (progress.total_bytes >= 0) {
+    return concat(format_byte_size(progress.bytes_done), " of ",
+                  format_byte_size(progress.total_bytes));
+  }
   const std::string total =
       progress.total_requests < 0 ? "" : concat(" of ", progress.total_requests);
-  return concat(progress.requests_done, total, " requests");
+  return concat(progress.requests_done, total, " ", progress.items);
 }
 
 std::string rate(const Progress& progress, double elapsed) {
+  if (progress.total_bytes >= 0) {
+    const double bytes = static_cast<double>(progress.bytes_done);
+    return concat(format_fixed(elapsed > 0 ? bytes / elapsed * 1e-9 : 0.0, 2), " GB/s");
+  }
   const double per_second = elapsed > 0 ? static_cast<double>(progress.tokens_done) / elapsed : 0.0;
   return concat(format_fixed(per_second, per_second < 10 ? 1 : 0), " tokens/s");
 }
@@ -109,9 +122,12 @@ void ProgressDisplay::update(const Progress& progress) {
 
 void ProgressDisplay::finish(const Progress& progress) {
   const double elapsed = clock_() - start_;
+  const std::string what = progress.total_bytes >= 0
+                               ? concat(progress.bytes_done, " bytes")
+                               : concat(progress.requests_done, " ", progress.items, ", ",
+                                        progress.tokens_done, " tokens");
   const std::string text =
-      concat("done: ", progress.requests_done, " requests, ", progress.tokens_done, " tokens in ",
-             format_duration(elapsed), ", ", rate(progress, elapsed));
+      concat("done: ", what, " in ", format_duration(elapsed), ", ", rate(progress, elapsed));
   write_(style_ == ProgressStyle::kLog ? text : concat("\r", text, "\x1b[K\n"));
 }
 

@@ -18,7 +18,11 @@ struct Progress {
   int64_t requests_done = 0;
   int64_t total_requests = -1;  // -1: not known (standard input)
   int64_t tokens_done = 0;
-  int64_t total_tokens = -1;  // -1: not known
+  int64_t total_tokens = -1;       // -1: not known
+  const char* items = "requests";  // what is counted beside tokens, for people
+  /// Commands that write files count bytes instead, all others leave the total at -1.
+  int64_t bytes_done = 0;
+  int64_t total_bytes = -1;
 };
 
 /// Shows progress. Called by one thread of rank 0, as often as there is news: the sink decides what

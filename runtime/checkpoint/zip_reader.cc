@@ -1,7 +1,8 @@
 #include "runtime/checkpoint/zip_reader.h"
 
+#include <zlib.h>
+
 #include <algorithm>
-#include <boost/crc.hpp>
 
 #include "kernels/base/error.h"
 
@@ -256,9 +257,8 @@ std::vector<char> ZipReader::read(const ZipEntry& entry, int64_t limit) const {
   std::vector<char> bytes(static_cast<size_t>(entry.size));
   file_.read_at(entry.offset, entry.size, bytes.data(), what);
   if (entry.crc32 != 0) {
-    boost::crc_32_type crc;
-    crc.process_bytes(bytes.data(), bytes.size());
-    if (crc.checksum() != entry.crc32) {
+    const auto* data = reinterpret_cast<const Bytef*>(bytes.data());
+    if (crc32_z(0, data, bytes.size()) != entry.crc32) {
       fail(concat(what, " does not match its checksum; the file is damaged"));
     }
   }

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -58,6 +60,17 @@ void FileHandle::write_all(std::string_view bytes, const std::string& name) cons
   }
 }
 
+void FileHandle::write_all_at(std::string_view bytes, int64_t offset,
+                              const std::string& name) const {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_write(name);
+    bytes.remove_prefix(static_cast<size_t>(count));
+    offset += count;
+  }
+}
+
 void FileHandle::sync(const std::string& name) const {
   // Some file systems cannot sync and say so with EINVAL; nothing is lost there by not waiting.
   if (::fsync(descriptor_) != 0 && errno != EINVAL) fail_write(name);
@@ -67,6 +80,19 @@ void FileHandle::close(const std::string& name) {
   if (!is_owned_) return;
   is_owned_ = false;
   if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) fail_write(name);
+}
+
+void rename_file(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return;
+  fail_resource("cannot rename ", from, " to ", to, " (", std::strerror(errno),
+                "); the file is complete under its first name");
+}
+
+void sync_folder_of(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const std::string folder = parent.empty() ? "." : parent.string();
+  const FileHandle handle = FileHandle::open(folder, O_RDONLY | O_DIRECTORY);
+  if (handle.is_open()) handle.sync(folder);
 }
 
 }  // namespace switchyard

@@ -1,6 +1,7 @@
 // A file descriptor with an owner.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,8 @@ class FileHandle {
 
   /// Writes all bytes. Throws Error(kResource) naming `name` and what to do.
   void write_all(std::string_view bytes, const std::string& name) const;
+  /// Writes all bytes from `offset` on. Any thread. Throws Error(kResource) naming `name`.
+  void write_all_at(std::string_view bytes, int64_t offset, const std::string& name) const;
   /// Waits until what was written is on the disk. Throws Error(kResource) naming `name`.
   void sync(const std::string& name) const;
   /// Closes an owned descriptor; what close(2) reports is an Error(kResource) naming `name`.
@@ -34,5 +37,12 @@ class FileHandle {
   int descriptor_ = -1;
   bool is_owned_ = false;
 };
+
+/// Gives a whole file its final name; whatever had it before is replaced. Throws Error(kResource)
+/// naming both.
+void rename_file(const std::string& from, const std::string& to);
+
+/// Waits until the names in the folder that holds `path` are on the disk.
+void sync_folder_of(const std::string& path);
 
 }  // namespace switchyard

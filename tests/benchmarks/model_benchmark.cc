@@ -60,7 +60,7 @@ class RepeatedStep : public StepWork {
     header_.kind = StepKind::kRun;
     const int64_t length = std::min(options.length, config.max_positions - 1);
     for (int64_t i = 0; i < options.tokens / length; ++i) {
-      StepSequence& sequence = header_.sequences.emplace_back();
+      StepSequence& sequence = header_.units.emplace_back().sequences.emplace_back();
       sequence.sequence = i;
       for (int64_t t = 0; t < length; ++t) {
         const int64_t id = 4 + (i * 7919 + t * 104729) % (config.vocab_size - 4);
@@ -140,14 +140,14 @@ int run(const Options& options) {
                    : open_checkpoint(options.model, control);
   std::unique_ptr<TensorSource> source;
   if (is_synthetic) {
-    source = std::make_unique<SyntheticSource>();
+    source = std::make_unique<SyntheticSource>(checkpoint.config);
   } else {
     source = std::make_unique<TensorReader>(checkpoint.index);
   }
   const ModelConfig& config = checkpoint.config;
   RuntimeSettings settings;
   settings.max_batch_tokens = options.tokens;
-  settings.longest_sequence = std::min(options.length, config.max_positions - 1);
+  settings.largest_unit_rows = std::min(options.length, config.max_positions - 1);
   settings.exchange_buffer_bytes = int64_t{64} << 20;
   ModelRuntime model(checkpoint, *source, settings, *backend, *world, control);
   Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());

@@ -42,6 +42,15 @@ TEST_F(ProgressTest, UnknownTotalsShowCountsAndRateOnly) {
   EXPECT_EQ(texts_.at(0), "progress: 50 requests, 5.0 tokens/s, 1:40 min");
 }
 
+TEST_F(ProgressTest, BytesHaveARateOfTheirOwn) {
+  ProgressDisplay display = make(ProgressStyle::kLog);
+  now_ += 4;
+  display.update({.bytes_done = int64_t{3} << 30, .total_bytes = int64_t{12} << 30});
+  display.finish({.bytes_done = int64_t{12} << 30, .total_bytes = int64_t{12} << 30});
+  EXPECT_EQ(texts_.at(0), "progress: 25 %, 3.0 GiB of 12.0 GiB, 0.81 GB/s, 4.0 s, 12 s left");
+  EXPECT_EQ(texts_.at(1), "done: 12884901888 bytes in 4.0 s, 3.22 GB/s");
+}
+
 TEST_F(ProgressTest, ATerminalIsRedrawnAtMostFiveTimesASecond) {
   ProgressDisplay display = make(ProgressStyle::kTerminal);
   for (int i = 0; i < 100; ++i, now_ += 0.01) display.update({1, 2, 10});
