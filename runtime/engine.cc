@@ -1,5 +1,6 @@
 #include "runtime/engine.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -79,9 +80,10 @@ StepHeader Engine::next_header(StepWork* work) {
 
 void Engine::run_step(const StepHeader& header, StepWork* work) {
   const StepPlan plan = plan_step(header, limits_);
-  const std::vector<int>& mine = plan.sequences_of_rank[static_cast<size_t>(control_.rank())];
+  idle_ += predicted_idle(header, plan, limits_);
+  const std::vector<int>& mine = plan.units_of_rank[static_cast<size_t>(control_.rank())];
   for (const int index : mine) {
-    rows_ += header.sequences[static_cast<size_t>(index)].num_rows();
+    rows_ += UnitLoad::of(header.units[static_cast<size_t>(index)], limits_).rows;
   }
   std::string bytes;
   try {
@@ -114,13 +116,14 @@ void Engine::consume(const StepHeader& header, const std::vector<std::string>& r
     std::move(decoded.begin(), decoded.end(), std::back_inserter(outputs));
   }
   if (!first) return work.consume(std::move(outputs));
-  if (header.sequences.size() == 1) {
+  if (header.units.size() == 1) {
     urgent_ = failure(ErrorKind::kInput, work.describe(*first));
     return;
   }
   urgent_ = header;
-  std::erase_if(urgent_->sequences, [&](const StepSequence& sequence) {
-    return sequence.sequence != first->sequence();
+  std::erase_if(urgent_->units, [&](const StepUnit& unit) {
+    return std::ranges::find(unit.sequences, first->sequence(), &StepSequence::sequence) ==
+           unit.sequences.end();
   });
 }
 

@@ -46,6 +46,8 @@ class Engine {
   int64_t steps() const { return steps_; }
   /// Rows this rank ran.
   int64_t rows() const { return rows_; }
+  /// Mean over the steps of predicted_idle().
+  double mean_idle() const { return steps_ == 0 ? 0.0 : idle_ / static_cast<double>(steps_); }
 
  private:
   StepHeader next_header(StepWork* work);
@@ -58,9 +60,10 @@ class Engine {
   ScheduleLimits limits_;
   int64_t steps_ = 0;
   int64_t rows_ = 0;
+  double idle_ = 0.0;
 
   // Rank 0's next header, where it is not the work's to give: the end of a run that failed, or a
-  // step with a failing sequence alone, whose report does not depend on what ran beside it.
+  // step with a failing unit alone, whose report does not depend on what ran beside it.
   std::optional<StepHeader> urgent_;
 };
 

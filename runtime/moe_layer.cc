@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "kernels/base/error.h"
+#include "runtime/capacity_batch.h"
 
 namespace switchyard {
 
 MoeLayer::MoeLayer(const MoeLayerParts& parts)
-    : p_(parts), rows_computed_(parts.placements.size(), 0) {
+    : p_(parts),
+      rows_computed_(parts.placements.size(), 0),
+      routing_counts_(parts.placements.size()) {
   for (const LayerPlacement& placement : p_.placements) {
     std::vector<int64_t>& of_rank = max_experts_.emplace_back();
     for (int rank = 0; rank < placement.num_ranks(); ++rank) {
@@ -44,6 +47,8 @@ void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorVi
 void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
   p_.clock.begin(Phase::kGate);
   const int64_t num_rows = normed.shape[0];
+  RouterSettings router = p_.config.router;
+  if (p_.capacity_fraction) router.norm = GateNorm::kNone;  // what is kept decides the weights
   for (int64_t row = 0; row < num_rows; row += kAttentionBlockRows) {
     const int64_t count = std::min(kAttentionBlockRows, num_rows - row);
     MatmulArgs gate;
@@ -51,25 +56,65 @@ void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
     gate.w = step.gate;
     gate.out = p_.workspace.rows(BufferId::kGateLogits, count);
     p_.backend.matmul(p_.compute, gate);
-    p_.backend.route(p_.compute, {gate.out, p_.config.router,
-                                  p_.workspace.view(BufferId::kTopkIdx).rows(row, count),
-                                  p_.workspace.view(BufferId::kTopkWeights).rows(row, count)});
+    p_.backend.route(p_.compute,
+                     {gate.out, router, p_.workspace.view(BufferId::kTopkIdx).rows(row, count),
+                      p_.workspace.view(BufferId::kTopkWeights).rows(row, count)});
+    observe(step, "gate_logits", row, gate.out);
   }
+  observe(step, "topk_idx", 0, p_.workspace.rows(BufferId::kTopkIdx, num_rows));
+  if (p_.capacity_fraction) apply_capacity(step, num_rows);
+  observe(step, "topk_weights", 0, p_.workspace.rows(BufferId::kTopkWeights, num_rows));
   topk_idx_.resize(static_cast<size_t>(num_rows * p_.config.router.top_k));
   p_.backend.copy_to_host(p_.compute, p_.workspace.rows(BufferId::kTopkIdx, num_rows),
                           topk_idx_.data());
 }
 
+void MoeLayer::apply_capacity(const MoeStep& step, int64_t num_rows) {
+  const CapacityRules& rules = p_.config.capacity;
+  ApplyCapacityArgs args;
+  args.topk_idx = p_.workspace.rows(BufferId::kTopkIdx, num_rows);
+  args.topk_weights = p_.workspace.rows(BufferId::kTopkWeights, num_rows);
+  args.mask = p_.workspace.rows(BufferId::kRouterMask, num_rows);
+  args.slots = p_.workspace.rows(BufferId::kSlots, num_rows);
+  for (const CapacityRows& rows : step.capacity) {
+    SWITCHYARD_CHECK(rows.positions > 0, "a unit without a capacity");
+    args.batches.push_back(
+        {rows.first_row, rows.num_rows,
+         expert_capacity(*p_.capacity_fraction, p_.config.router, rows.positions)});
+  }
+  args.num_experts = p_.config.router.num_experts;
+  args.norm = p_.config.router.norm;
+  args.norm_order = rules.norm_order;
+  args.slot_order = rules.slot_order;
+  p_.backend.copy_to_device(p_.compute, step.router_mask.data(), args.mask);
+  p_.backend.apply_capacity(p_.compute, args);
+  observe(step, "slot", 0, args.slots);
+}
+
+void MoeLayer::observe(const MoeStep& step, const char* what, int64_t first_row,
+                       const TensorView& rows) {
+  if (p_.observer == nullptr) return;
+  p_.observer->see(concat("layer.", step.layer, ".", what), first_row, rows, p_.backend,
+                   p_.compute);
+}
+
 std::vector<int32_t> MoeLayer::choose_instances(const MoeStep& step,
                                                 const LayerPlacement& placement, int64_t num_rows) {
   const int64_t top_k = p_.config.router.top_k;
-  std::vector<int32_t> instances(static_cast<size_t>(num_rows * top_k));
+  std::vector<int32_t> instances(static_cast<size_t>(num_rows * top_k), -1);
+  RoutingCounts& counts = routing_counts_[static_cast<size_t>(step.moe_layer)];
   for (int64_t row = 0; row < num_rows; ++row) {
-    const RowOrigin& origin = (*step.origins)[static_cast<size_t>(row)];
+    const RowOrigin& origin = step.origins[static_cast<size_t>(row)];
+    const bool is_masked = p_.capacity_fraction && step.router_mask[static_cast<size_t>(row)] != 0;
+    if (!is_masked) counts.choices += top_k;
     for (int64_t k = 0; k < top_k; ++k) {
       const size_t copy = static_cast<size_t>(row * top_k + k);
       const int64_t expert = topk_idx_[copy];
-      SWITCHYARD_CHECK(expert >= 0 && expert < placement.num_experts());
+      if (expert < 0) {
+        counts.dropped += is_masked ? 0 : 1;
+        continue;
+      }
+      SWITCHYARD_CHECK(expert < placement.num_experts());
       instances[copy] =
           static_cast<int32_t>(placement.instance_for(expert, origin.sequence, origin.position, k));
     }

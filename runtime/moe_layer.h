@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -9,6 +10,7 @@
 #include "runtime/expert_cache.h"
 #include "runtime/model_config.h"
 #include "runtime/phase_clock.h"
+#include "runtime/step_observer.h"
 #include "runtime/workspace.h"
 
 namespace switchyard {
@@ -19,13 +21,28 @@ struct RowOrigin {
   int64_t position = 0;
 };
 
+/// The rows of one capacity batch, and how many positions it counts; 0: no capacity.
+struct CapacityRows {
+  int64_t first_row = 0;
+  int64_t num_rows = 0;
+  int64_t positions = 0;
+};
+
 /// What a MoE step needs besides the weights it owns.
 struct MoeStep {
   int layer = 0;
   int moe_layer = 0;  // its number among the MoE layers
   int64_t step = 0;
-  Weight gate;                                      // [E, D]
-  const std::vector<RowOrigin>* origins = nullptr;  // [T]
+  Weight gate;                                // [E, D]
+  const std::vector<RowOrigin>& origins;      // [T]
+  const std::vector<int32_t>& router_mask;    // [T] 1: not routed where there is a capacity
+  const std::vector<CapacityRows>& capacity;  // cover the rows
+};
+
+/// What became of the (token, k) choices of one MoE layer's router on this rank.
+struct RoutingCounts {
+  int64_t choices = 0;  // of the rows that are routed
+  int64_t dropped = 0;  // of these, beyond an expert's capacity
 };
 
 /// What a MoeLayer works with. All references must outlive it.
@@ -38,6 +55,9 @@ struct MoeLayerParts {
   Backend& backend;
   Stream& compute;
   PhaseClock& clock;
+  /// Slots of an expert per position of a capacity batch; none: nothing is dropped.
+  std::optional<double> capacity_fraction = std::nullopt;
+  StepObserver* observer = nullptr;
 };
 
 /// Gate, rounds of dispatch - experts - combine, sum. Every rank runs every step, also with no
@@ -51,11 +71,15 @@ class MoeLayer {
 
   /// Rows this rank has computed, by MoE layer.
   const std::vector<int64_t>& rows_computed() const { return rows_computed_; }
+  /// By MoE layer.
+  const std::vector<RoutingCounts>& routing_counts() const { return routing_counts_; }
   /// Rounds this rank has taken part in.
   int64_t rounds() const { return rounds_; }
 
  private:
   void route(const MoeStep& step, const TensorView& normed);
+  void apply_capacity(const MoeStep& step, int64_t num_rows);
+  void observe(const MoeStep& step, const char* what, int64_t first_row, const TensorView& rows);
   std::vector<int32_t> choose_instances(const MoeStep& step, const LayerPlacement& placement,
                                         int64_t num_rows);
   void run_rounds(const MoeStep& step, const TensorView& normed);
@@ -66,6 +90,7 @@ class MoeLayer {
   std::vector<int32_t> topk_idx_;                  // [T, k] on the host
   std::vector<std::vector<int64_t>> max_experts_;  // [MoE layers][ranks]
   std::vector<int64_t> rows_computed_;
+  std::vector<RoutingCounts> routing_counts_;
   int64_t rounds_ = 0;
 };
 

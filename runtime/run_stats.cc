@@ -16,10 +16,15 @@ std::string encode(const RankStats& stats) {
   ByteWriter writer;
   writer.put(stats.num_experts);
   writer.put(stats.weight_bytes);
+  writer.put(stats.planned_bytes);
+  writer.put(stats.peak_bytes);
   writer.put(stats.bytes_read);
   writer.put(stats.rows);
   writer.put(stats.rounds);
+  writer.put(stats.scheduled_idle);
   writer.put_vector(stats.expert_rows);
+  writer.put_vector(stats.choices);
+  writer.put_vector(stats.dropped);
   writer.put_vector(stats.seconds);
   return writer.bytes();
 }
@@ -29,17 +34,23 @@ RankStats decode(const std::string& bytes) {
   RankStats stats;
   stats.num_experts = reader.get<int64_t>();
   stats.weight_bytes = reader.get<int64_t>();
+  stats.planned_bytes = reader.get<int64_t>();
+  stats.peak_bytes = reader.get<int64_t>();
   stats.bytes_read = reader.get<int64_t>();
   stats.rows = reader.get<int64_t>();
   stats.rounds = reader.get<int64_t>();
+  stats.scheduled_idle = reader.get<double>();
   stats.expert_rows = reader.get_vector<int64_t>();
+  stats.choices = reader.get_vector<int64_t>();
+  stats.dropped = reader.get_vector<int64_t>();
   stats.seconds = reader.get_vector<double>();
   return stats;
 }
 
 std::string rank_table(const std::vector<RankStats>& ranks) {
-  std::vector<std::string> header = {"rank",       "experts",     "weights", "files read",
-                                     "token rows", "expert rows", "rounds"};
+  std::vector<std::string> header = {"rank",           "experts",     "weights",
+                                     "memory planned", "peak",        "files read",
+                                     "token rows",     "expert rows", "rounds"};
   for (size_t phase = 0; phase < kNumPhases; ++phase) {
     header.push_back(concat(name_of(static_cast<Phase>(phase)), " s"));
   }
@@ -51,6 +62,8 @@ std::string rank_table(const std::vector<RankStats>& ranks) {
     std::vector<std::string> row = {std::to_string(rank),
                                     std::to_string(stats.num_experts),
                                     format_byte_size(stats.weight_bytes),
+                                    format_byte_size(stats.planned_bytes),
+                                    format_byte_size(stats.peak_bytes),
                                     format_byte_size(stats.bytes_read),
                                     std::to_string(stats.rows),
                                     std::to_string(expert_rows),
@@ -61,18 +74,28 @@ std::string rank_table(const std::vector<RankStats>& ranks) {
   return table.text();
 }
 
+/// Sum over ranks of entry `layer`.
+int64_t sum_of(const std::vector<RankStats>& ranks, std::vector<int64_t> RankStats::*values,
+               size_t layer) {
+  int64_t sum = 0;
+  for (const RankStats& stats : ranks) sum += (stats.*values)[layer];
+  return sum;
+}
+
 std::string layer_table(const std::vector<RankStats>& ranks, const std::vector<int>& moe_layers) {
-  TextTable table({"MoE layer", "max rows", "mean rows", "max/mean"});
+  TextTable table({"MoE layer", "max rows", "mean rows", "max/mean", "choices", "dropped", "%"});
   for (size_t layer = 0; layer < moe_layers.size(); ++layer) {
     int64_t max = 0;
-    int64_t sum = 0;
-    for (const RankStats& stats : ranks) {
-      max = std::max(max, stats.expert_rows[layer]);
-      sum += stats.expert_rows[layer];
-    }
+    for (const RankStats& stats : ranks) max = std::max(max, stats.expert_rows[layer]);
+    const int64_t sum = sum_of(ranks, &RankStats::expert_rows, layer);
     const double mean = static_cast<double>(sum) / static_cast<double>(ranks.size());
+    const int64_t choices = sum_of(ranks, &RankStats::choices, layer);
+    const int64_t dropped = sum_of(ranks, &RankStats::dropped, layer);
+    const double percent = 100.0 * static_cast<double>(dropped) / static_cast<double>(choices);
     table.add_row({std::to_string(moe_layers[layer]), std::to_string(max), format_fixed(mean, 1),
-                   mean > 0 ? format_fixed(static_cast<double>(max) / mean, 2) : "-"});
+                   mean > 0 ? format_fixed(static_cast<double>(max) / mean, 2) : "-",
+                   std::to_string(choices), std::to_string(dropped),
+                   choices > 0 ? format_fixed(percent, 1) : "-"});
   }
   return table.text();
 }
@@ -90,8 +113,12 @@ std::vector<RankStats> gather_stats(const RankStats& mine, ControlChannel& contr
 
 std::string stats_text(const std::vector<RankStats>& ranks, const std::vector<int>& moe_layers) {
   std::string text = rank_table(ranks);
+  text += concat("\nby the schedule, a rank waits for the busiest in ",
+                 format_fixed(100.0 * ranks.at(0).scheduled_idle, 1),
+                 " % of a step's time outside the experts\n");
   if (!moe_layers.empty()) {
-    text += "\nrows that the ranks' experts received, by layer\n" + layer_table(ranks, moe_layers);
+    text += "\nrows that the ranks' experts received, and choices beyond the capacity, by layer\n" +
+            layer_table(ranks, moe_layers);
   }
   return text;
 }

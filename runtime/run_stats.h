@@ -14,10 +14,15 @@ namespace switchyard {
 struct RankStats {
   int64_t num_experts = 0;           // of all MoE layers
   int64_t weight_bytes = 0;          // dense and experts
+  int64_t planned_bytes = 0;         // of the process: what it held before and the memory plan
+  int64_t peak_bytes = 0;            // what it held at most
   int64_t bytes_read = 0;            // from the checkpoint's files, headers included
   int64_t rows = 0;                  // tokens run through attention
   int64_t rounds = 0;                // of all MoE steps
+  double scheduled_idle = 0.0;       // Engine::mean_idle(), equal on all ranks
   std::vector<int64_t> expert_rows;  // received, by MoE layer
+  std::vector<int64_t> choices;      // (token, k) choices of its rows, by MoE layer
+  std::vector<int64_t> dropped;      // of these, beyond an expert's capacity
   std::vector<double> seconds;       // by Phase
 };
 
@@ -25,7 +30,8 @@ struct RankStats {
 std::vector<RankStats> gather_stats(const RankStats& mine, ControlChannel& control);
 
 /// The tables: one row a rank (experts, bytes, rows, seconds in each phase), and for each MoE layer
-/// the maximum and mean rows over ranks. `moe_layers` are the layers' numbers in the model.
+/// the maximum and mean rows over ranks and, where any were, the choices dropped. `moe_layers` are
+/// the layers' numbers in the model.
 std::string stats_text(const std::vector<RankStats>& ranks, const std::vector<int>& moe_layers);
 
 }  // namespace switchyard

@@ -1,4 +1,4 @@
-// Which sequences run in a step, and on which rank. Pure functions of lengths.
+// Which units run in a step, and on which rank. Pure functions of lengths.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace switchyard {
 /// What bounds a rank's share of a step, and what a row costs.
 struct ScheduleLimits {
   int num_ranks = 1;
-  int64_t max_rows = 0;   ///< of one rank; a longer sequence runs alone on its rank
+  int64_t max_rows = 0;   ///< of one rank; a longer unit runs alone on its rank
   int64_t max_pages = 0;  ///< key/value pages of one rank
   /// A sequence of n rows costs linear_cost * n + n * n: its matmuls against its attention, which
   /// are 24 D^2 against 2 D n operations a row and layer in a decoder of width D with F = 4 D.
@@ -23,34 +23,41 @@ struct ScheduleLimits {
                              int64_t hidden_size);
 };
 
-/// Fills a step in order of arrival: add() takes sequences until one no longer fits.
+/// What a unit takes of its rank.
+struct UnitLoad {
+  int64_t rows = 0;
+  int64_t pages = 0;
+  int64_t cost = 0;
+
+  static UnitLoad of(const StepUnit& unit, const ScheduleLimits& limits);
+};
+
+/// Fills a step in order of arrival: add() takes units until one no longer fits.
 class StepFiller {
  public:
   explicit StepFiller(const ScheduleLimits& limits);
 
-  /// Whether the next sequence still fits; if so it is part of the step. The first always does.
-  bool add(int64_t num_rows);
+  /// Whether the next unit still fits; if so it is part of the step. The first always does.
+  bool add(const StepUnit& unit);
 
-  /// The step's sequences on ranks: the costliest first, each to the rank with the least cost so
-  /// far where it fits; in order of arrival where that does not come out.
+  /// The step's units on ranks: the costliest first, each to the rank with the least cost so far
+  /// where it fits; in order of arrival where that does not come out.
   StepPlan plan() const;
 
  private:
-  struct Load {
-    int64_t rows = 0;
-    int64_t pages = 0;
-    int64_t cost = 0;
-  };
-
-  int place(int64_t num_rows, std::vector<Load>& loads) const;
+  int place(const UnitLoad& unit, std::vector<UnitLoad>& ranks) const;
 
   ScheduleLimits limits_;
-  std::vector<int64_t> rows_;  // of the sequences in the step
-  std::vector<Load> arrival_loads_;
+  std::vector<UnitLoad> units_;  // of the step
+  std::vector<UnitLoad> arrival_loads_;
   std::vector<int> arrival_ranks_;
 };
 
-/// The plan for the sequences of a step header, as every rank computes it.
+/// The plan for the units of a step header, as every rank computes it.
 StepPlan plan_step(const StepHeader& header, const ScheduleLimits& limits);
+
+/// How much of its layers' time outside the experts the ranks of a step will wait for the one with
+/// the largest cost: 0 when all have the same.
+double predicted_idle(const StepHeader& header, const StepPlan& plan, const ScheduleLimits& limits);
 
 }  // namespace switchyard

@@ -1,6 +1,8 @@
 #include "runtime/scorer.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "kernels/base/error.h"
 
@@ -11,20 +13,19 @@ namespace {
 /// is written before memory fills up.
 constexpr size_t kMaxPending = 65536;
 
+/// The rows of a sequence: the start token and all tokens but the last, whose row nobody asks for.
+/// In a capacity batch that row competes for the experts like any other.
 StepSequence make_step_sequence(const ScoreSequence& sequence, int64_t number,
-                                int32_t start_token) {
+                                const UnitForm& form) {
   StepSequence step;
   step.sequence = number;
-  step.input_ids.push_back(start_token);
+  step.input_ids.push_back(form.start_token);
+  const int64_t unused = form.capacity || sequence.token_ids.empty() ? 0 : 1;
   step.input_ids.insert(step.input_ids.end(), sequence.token_ids.begin(),
-                        sequence.token_ids.end() - 1);
+                        sequence.token_ids.end() - unused);
+  step.first_target_row = static_cast<int64_t>(sequence.token_ids.size()) - sequence.num_scored;
   step.target_ids.assign(sequence.token_ids.end() - sequence.num_scored, sequence.token_ids.end());
   return step;
-}
-
-/// Rows that a sequence runs: one a token, the start token in place of the last.
-int64_t num_rows(const ScoreSequence& sequence) {
-  return sequence.num_scored == 0 ? 0 : static_cast<int64_t>(sequence.token_ids.size());
 }
 
 }  // namespace
@@ -42,59 +43,80 @@ std::optional<RequestStream::Item> RequestStream::next() {
   return item;
 }
 
+std::optional<ScoreGroup> ScoreGroups::next() {
+  ScoreGroup group;
+  const int64_t size = form_.capacity ? form_.capacity->batch_size : 1;
+  std::vector<StepSequence> sequences;
+  while (static_cast<int64_t>(group.tasks.size()) < size) {
+    std::optional<RequestStream::Item> item = requests_.next();
+    if (!item) break;
+    const int64_t number = next_number_++;
+    if (form_.capacity || item->sequence.num_scored > 0) {
+      sequences.push_back(make_step_sequence(item->sequence, number, form_));
+    }
+    group.tasks.push_back({std::move(item->request), std::move(item->sequence)});
+  }
+  if (group.tasks.empty()) return std::nullopt;
+  group.unit = form_.capacity ? make_capacity_unit(std::move(sequences), *form_.capacity)
+                              : StepUnit{std::move(sequences)};
+  for (size_t i = 0; i < group.unit.sequences.size(); ++i) {
+    group.tasks[i].num_rows = group.unit.sequences[i].num_rows();
+  }
+  return group;
+}
+
 RequestSummary check_requests(const std::string& path, const Tokenizer* tokenizer,
-                              const ScoreInputOptions& options) {
+                              const ScoreInputOptions& options, const UnitForm& form) {
   RequestStream stream(path, tokenizer, options);
-  RequestSummary summary{0, 0, 0};
-  while (const std::optional<RequestStream::Item> item = stream.next()) {
-    ++summary.num_requests;
-    summary.total_rows += num_rows(item->sequence);
-    summary.longest_sequence = std::max(summary.longest_sequence, num_rows(item->sequence));
+  ScoreGroups groups(stream, form);
+  RequestSummary summary{0, 0, 0, 0};
+  while (const std::optional<ScoreGroup> group = groups.next()) {
+    const UnitLoad load = UnitLoad::of(group->unit, {});
+    summary.num_requests += static_cast<int64_t>(group->tasks.size());
+    summary.total_rows += load.rows;
+    summary.largest_unit_rows = std::max(summary.largest_unit_rows, load.rows);
+    summary.largest_unit_pages = std::max(summary.largest_unit_pages, load.pages);
   }
   return summary;
 }
 
+RequestSummary unknown_requests(int64_t max_positions, const UnitForm& form) {
+  const int64_t count = form.capacity ? form.capacity->batch_size : 1;
+  return {-1, -1, count * max_positions, count * pages_of(max_positions)};
+}
+
 Scorer::Scorer(RequestStream& requests, ResultWriter& writer, ProgressSink& progress,
                const ScorerSettings& settings)
-    : requests_(requests), writer_(writer), progress_(progress), settings_(settings) {
+    : groups_(requests, settings.form), writer_(writer), progress_(progress), settings_(settings) {
   done_.total_requests = settings.summary.num_requests;
   done_.total_tokens = settings.summary.total_rows;
   progress_.start();
 }
 
-std::optional<Scorer::Pending> Scorer::take() {
-  if (held_) {
-    std::optional<Pending> pending = std::move(held_);
-    held_.reset();
-    return pending;
-  }
-  std::optional<RequestStream::Item> item = requests_.next();
-  if (!item) return std::nullopt;
-  return Pending{std::move(item->request), std::move(item->sequence), {}};
+std::optional<ScoreGroup> Scorer::take() {
+  if (!held_) return groups_.next();
+  return std::exchange(held_, std::nullopt);
 }
 
 StepHeader Scorer::next() {
   StepHeader header;
   header.top_logprobs = settings_.top_logprobs;
   StepFiller filler(settings_.limits);
-  while (std::optional<Pending> pending = take()) {
-    const int64_t rows = num_rows(pending->sequence);
-    if (rows > 0 && !filler.add(rows)) {
-      held_ = std::move(pending);
-      break;
+  while (std::optional<ScoreGroup> group = take()) {
+    if (!group->unit.sequences.empty()) {
+      if (!filler.add(group->unit)) {
+        held_ = std::move(group);
+        break;
+      }
+      header.units.push_back(std::move(group->unit));
     }
-    if (rows > 0) {
-      const int64_t number = first_sequence_ + static_cast<int64_t>(pending_.size());
-      header.sequences.push_back(
-          make_step_sequence(pending->sequence, number, settings_.start_token));
-    }
-    pending_.push_back(std::move(*pending));
-    if (pending_.size() == kMaxPending) {
-      if (!header.sequences.empty()) break;
+    std::ranges::move(group->tasks, std::back_inserter(pending_));
+    if (pending_.size() >= kMaxPending) {
+      if (!header.units.empty()) break;
       write_all();
     }
   }
-  if (header.sequences.empty()) {
+  if (header.units.empty()) {
     write_all();
     return header;
   }
@@ -112,20 +134,20 @@ void Scorer::consume(std::vector<SequenceOutput> outputs) {
 }
 
 void Scorer::write_all() {
-  for (const Pending& pending : pending_) write(pending);
+  for (const ScoreTask& task : pending_) write(task);
   first_sequence_ += static_cast<int64_t>(pending_.size());
   pending_.clear();
   writer_.flush();
   progress_.update(done_);
 }
 
-void Scorer::write(const Pending& pending) {
-  const ScoreSequence& sequence = pending.sequence;
+void Scorer::write(const ScoreTask& task) {
+  const ScoreSequence& sequence = task.sequence;
   ScoreResult result;
-  result.id = pending.request.id;
+  result.id = task.request.id;
   result.token_ids.assign(sequence.token_ids.end() - sequence.num_scored, sequence.token_ids.end());
   const size_t num_scored = result.token_ids.size();
-  const SequenceOutput output = pending.output.value_or(SequenceOutput{});
+  const SequenceOutput output = task.output.value_or(SequenceOutput{});
   SWITCHYARD_CHECK(output.logprobs.size() == num_scored, "a result is missing");
   result.token_logprobs = output.logprobs;
   if (sequence.is_pair) result.is_greedy = output.greedy == result.token_ids;
@@ -138,7 +160,7 @@ void Scorer::write(const Pending& pending) {
   }
   writer_.append(format_result(result));
   ++done_.requests_done;
-  done_.tokens_done += num_rows(sequence);
+  done_.tokens_done += task.num_rows;
 }
 
 std::string Scorer::describe(const NonFiniteError& error) const {

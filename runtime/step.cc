@@ -3,18 +3,40 @@
 #include "kernels/base/byte_codec.h"
 
 namespace switchyard {
+namespace {
+
+void put_sequence(ByteWriter& writer, const StepSequence& sequence) {
+  writer.put(sequence.sequence);
+  writer.put(sequence.first_position);
+  writer.put_vector(sequence.input_ids);
+  writer.put(sequence.num_pads);
+  writer.put(sequence.first_target_row);
+  writer.put_vector(sequence.target_ids);
+}
+
+StepSequence get_sequence(ByteReader& reader) {
+  StepSequence sequence;
+  sequence.sequence = reader.get<int64_t>();
+  sequence.first_position = reader.get<int64_t>();
+  sequence.input_ids = reader.get_vector<int32_t>();
+  sequence.num_pads = reader.get<int64_t>();
+  sequence.first_target_row = reader.get<int64_t>();
+  sequence.target_ids = reader.get_vector<int32_t>();
+  return sequence;
+}
+
+}  // namespace
 
 std::string encode(const StepHeader& header) {
   ByteWriter writer;
   writer.put(header.kind);
   writer.put(header.step);
   writer.put(header.top_logprobs);
-  writer.put(static_cast<int64_t>(header.sequences.size()));
-  for (const StepSequence& sequence : header.sequences) {
-    writer.put(sequence.sequence);
-    writer.put(sequence.first_position);
-    writer.put_vector(sequence.input_ids);
-    writer.put_vector(sequence.target_ids);
+  writer.put(static_cast<int64_t>(header.units.size()));
+  for (const StepUnit& unit : header.units) {
+    writer.put(unit.capacity_positions);
+    writer.put(static_cast<int64_t>(unit.sequences.size()));
+    for (const StepSequence& sequence : unit.sequences) put_sequence(writer, sequence);
   }
   writer.put(header.error_kind);
   writer.put_string(header.error);
@@ -27,13 +49,12 @@ StepHeader decode_step_header(const std::string& bytes) {
   header.kind = reader.get<StepKind>();
   header.step = reader.get<int64_t>();
   header.top_logprobs = reader.get<int64_t>();
-  const int64_t count = reader.get<int64_t>();
-  for (int64_t i = 0; i < count; ++i) {
-    StepSequence& sequence = header.sequences.emplace_back();
-    sequence.sequence = reader.get<int64_t>();
-    sequence.first_position = reader.get<int64_t>();
-    sequence.input_ids = reader.get_vector<int32_t>();
-    sequence.target_ids = reader.get_vector<int32_t>();
+  for (int64_t units = reader.get<int64_t>(); units > 0; --units) {
+    StepUnit& unit = header.units.emplace_back();
+    unit.capacity_positions = reader.get<int64_t>();
+    for (int64_t left = reader.get<int64_t>(); left > 0; --left) {
+      unit.sequences.push_back(get_sequence(reader));
+    }
   }
   header.error_kind = reader.get<ErrorKind>();
   header.error = reader.get_string();

@@ -9,21 +9,30 @@
 
 namespace switchyard {
 
-/// Consecutive rows of one sequence. Row i holds input_ids[i] at position first_position + i.
+/// Consecutive rows of one sequence. Row i holds input_ids[i] at position first_position + i; the
+/// num_pads rows after these are padding, which sees the sequence but is seen by nobody.
 struct StepSequence {
   int64_t sequence = 0;  // number in the job, unique
   int64_t first_position = 0;
   std::vector<int32_t> input_ids;
-  /// The last target_ids.size() rows want log-probs; entry j belongs to row
-  /// input_ids.size() - target_ids.size() + j.
+  int64_t num_pads = 0;
+  /// Rows that want log-probs: entry j belongs to row first_target_row + j.
+  int64_t first_target_row = 0;
   std::vector<int32_t> target_ids;
 
-  int64_t num_rows() const { return static_cast<int64_t>(input_ids.size()); }
-  int64_t first_target_row() const { return num_rows() - static_cast<int64_t>(target_ids.size()); }
+  int64_t num_rows() const { return static_cast<int64_t>(input_ids.size()) + num_pads; }
+};
+
+/// What one rank runs in one step: a sequence, or the sequences of a capacity batch, which compete
+/// for the slots of the experts.
+struct StepUnit {
+  std::vector<StepSequence> sequences;
+  /// Positions of the capacity batch, those that are only counted included; 0: no capacity.
+  int64_t capacity_positions = 0;
 };
 
 enum class StepKind : uint8_t {
-  kRun,   ///< run the sequences
+  kRun,   ///< run the units
   kStop,  ///< nothing is left: leave the loop
   kFail,  ///< rank 0 found an error of the user's: every rank ends with it
 };
@@ -33,7 +42,7 @@ struct StepHeader {
   StepKind kind = StepKind::kStop;
   int64_t step = 0;
   int64_t top_logprobs = 0;
-  std::vector<StepSequence> sequences;
+  std::vector<StepUnit> units;
   ErrorKind error_kind = ErrorKind::kInput;  // kFail
   std::string error;                         // kFail
 };
@@ -41,10 +50,10 @@ struct StepHeader {
 std::string encode(const StepHeader& header);
 StepHeader decode_step_header(const std::string& bytes);
 
-/// Which rank runs which sequences of a step: indices into StepHeader::sequences, ascending. Every
-/// rank computes the same plan.
+/// Which rank runs which units of a step: indices into StepHeader::units, ascending. Every rank
+/// computes the same plan.
 struct StepPlan {
-  std::vector<std::vector<int>> sequences_of_rank;
+  std::vector<std::vector<int>> units_of_rank;
 };
 
 /// What came out for one sequence, one entry a target row.

@@ -18,7 +18,7 @@ std::vector<SequenceRows> clip(const std::vector<SequenceRows>& sequences, int64
     if (begin >= end) continue;
     clipped.push_back({begin - first, end - begin,
                        sequence.first_position + begin - sequence.first_row,
-                       sequence.first_page_entry});
+                       sequence.first_page_entry, sequence.num_keys});
   }
   return clipped;
 }
@@ -32,16 +32,27 @@ std::vector<T> slice(const std::vector<T>& values, int64_t first, int64_t count)
 }  // namespace
 
 std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
-                                             const std::vector<int>& sequences) {
-  collect_rows(header, sequences);
+                                             const std::vector<int>& units) {
+  std::vector<const StepSequence*> sequences;
+  rows_ = {};
+  for (const int index : units) {
+    const StepUnit& unit = header.units[static_cast<size_t>(index)];
+    const int64_t first_row = rows_.count();
+    for (const StepSequence& sequence : unit.sequences) {
+      sequences.push_back(&sequence);
+      collect_sequence(sequence);
+    }
+    rows_.capacity.push_back({first_row, rows_.count() - first_row, unit.capacity_positions});
+  }
   p_.clock.begin(Phase::kDense);
   if (rows_.count() > 0) embed();
   for (int layer = 0; layer < p_.config.num_layers(); ++layer) {
     if (rows_.count() > 0) attention(layer);
     feed_forward(layer, header.step);
-    if (rows_.count() > 0) {
-      check_finite(p_.workspace.rows(BufferId::kHidden, rows_.count()), layer + 1);
-    }
+    if (rows_.count() == 0) continue;
+    const TensorView hidden = p_.workspace.rows(BufferId::kHidden, rows_.count());
+    check_finite(hidden, layer + 1);
+    observe(concat("layer.", layer, ".output"), hidden);
   }
   p_.clock.begin(Phase::kDense);
   log_probs(header.top_logprobs);
@@ -51,11 +62,10 @@ std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
 
   std::vector<SequenceOutput> outputs;
   int64_t next = 0;
-  for (const int index : sequences) {
-    const StepSequence& sequence = header.sequences[static_cast<size_t>(index)];
-    const int64_t count = static_cast<int64_t>(sequence.target_ids.size());
+  for (const StepSequence* sequence : sequences) {
+    const int64_t count = static_cast<int64_t>(sequence->target_ids.size());
     const int64_t top = header.top_logprobs;
-    outputs.push_back({sequence.sequence, slice(results.logprobs, next, count),
+    outputs.push_back({sequence->sequence, slice(results.logprobs, next, count),
                        slice(results.greedy, next, count),
                        slice(results.top_ids, next * top, count * top),
                        slice(results.top_logprobs, next * top, count * top)});
@@ -64,29 +74,33 @@ std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
   return outputs;
 }
 
-void Transformer::collect_rows(const StepHeader& header, const std::vector<int>& sequences) {
-  rows_ = {};
-  for (const int index : sequences) {
-    const StepSequence& sequence = header.sequences[static_cast<size_t>(index)];
-    const int64_t first_row = rows_.count();
-    const int64_t end_position = sequence.first_position + sequence.num_rows();
-    SWITCHYARD_CHECK(sequence.first_position == 0 && end_position <= p_.config.max_positions);
-    rows_.sequences.push_back({first_row, sequence.num_rows(), sequence.first_position,
-                               static_cast<int64_t>(rows_.page_table.size())});
-    for (int64_t begin = 0; begin < end_position; begin += kKeysPerPage) {
-      rows_.page_table.push_back(static_cast<int32_t>(rows_.page_table.size()));
-    }
-    for (int64_t i = 0; i < sequence.num_rows(); ++i) {
-      const int64_t position = sequence.first_position + i;
-      rows_.ids.push_back(sequence.input_ids[static_cast<size_t>(i)]);
-      rows_.positions.push_back(static_cast<int32_t>(position + p_.config.position_offset));
-      rows_.origins.push_back({sequence.sequence, position});
-    }
-    for (size_t i = 0; i < sequence.target_ids.size(); ++i) {
-      rows_.targets.push_back(sequence.target_ids[i]);
-      rows_.target_rows.push_back(
-          static_cast<int32_t>(first_row + sequence.first_target_row() + static_cast<int64_t>(i)));
-    }
+void Transformer::collect_sequence(const StepSequence& sequence) {
+  const ModelConfig& config = p_.config;
+  const int64_t first_row = rows_.count();
+  const auto num_inputs = static_cast<int64_t>(sequence.input_ids.size());
+  const auto first_page_entry = static_cast<int64_t>(rows_.page_table.size());
+  SWITCHYARD_CHECK(sequence.first_position == 0 && num_inputs <= config.max_positions);
+  const auto add_rows = [&](int64_t first, int64_t count) {
+    if (count == 0) return;
+    rows_.sequences.push_back({first_row + first, count, first, first_page_entry, num_inputs});
+  };
+  add_rows(0, num_inputs);
+  add_rows(num_inputs, sequence.num_pads);
+  for (int64_t page = 0; page < pages_of(sequence.num_rows()); ++page) {
+    rows_.page_table.push_back(static_cast<int32_t>(rows_.page_table.size()));
+  }
+  for (int64_t i = 0; i < sequence.num_rows(); ++i) {
+    const bool is_pad = i >= num_inputs;
+    rows_.ids.push_back(is_pad ? config.pad_token : sequence.input_ids[static_cast<size_t>(i)]);
+    // The row before position 0's belongs to padding.
+    rows_.positions.push_back(static_cast<int32_t>(config.position_offset + (is_pad ? -1 : i)));
+    rows_.router_mask.push_back(is_pad && config.capacity.pads == PadRouting::kMasked ? 1 : 0);
+    rows_.origins.push_back({sequence.sequence, i});
+  }
+  for (size_t i = 0; i < sequence.target_ids.size(); ++i) {
+    rows_.targets.push_back(sequence.target_ids[i]);
+    rows_.target_rows.push_back(
+        static_cast<int32_t>(first_row + sequence.first_target_row + static_cast<int64_t>(i)));
   }
 }
 
@@ -99,6 +113,7 @@ void Transformer::embed() {
   p_.backend.embed(p_.compute, {ids, positions, p_.weights.embedding(), p_.weights.positions(),
                                 p_.config.embedding_scale, hidden});
   check_finite(hidden, 0);
+  observe("embed", hidden);
 }
 
 void Transformer::norm(const NormWeights& weights, const TensorView& x, const TensorView& out) {
@@ -108,6 +123,10 @@ void Transformer::norm(const NormWeights& weights, const TensorView& x, const Te
 void Transformer::check_finite(const TensorView& x, int64_t check) {
   p_.backend.find_non_finite(p_.compute,
                              {x, p_.workspace.view(BufferId::kNonFinite).rows(check, 1)});
+}
+
+void Transformer::observe(const std::string& name, const TensorView& rows) {
+  if (p_.observer != nullptr) p_.observer->see(name, 0, rows, p_.backend, p_.compute);
 }
 
 void Transformer::attention(int layer) {
@@ -161,7 +180,9 @@ void Transformer::feed_forward(int layer, int64_t step) {
   if (is_moe) {
     const auto kinds = p_.config.layers.begin();
     const int moe_layer = static_cast<int>(std::count(kinds, kinds + layer, FfnKind::kMoe));
-    p_.moe->run({layer, moe_layer, step, weights.gate, &rows_.origins}, normed, hidden);
+    p_.moe->run(
+        {layer, moe_layer, step, weights.gate, rows_.origins, rows_.router_mask, rows_.capacity},
+        normed, hidden);
   } else if (rows_.count() > 0) {
     dense_ffn(weights);
   }

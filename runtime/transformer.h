@@ -12,6 +12,7 @@
 #include "runtime/moe_layer.h"
 #include "runtime/phase_clock.h"
 #include "runtime/step.h"
+#include "runtime/step_observer.h"
 #include "runtime/workspace.h"
 
 namespace switchyard {
@@ -46,6 +47,7 @@ struct TransformerParts {
   Backend& backend;
   Stream& compute;
   PhaseClock& clock;
+  StepObserver* observer = nullptr;
 };
 
 /// Runs steps layer by layer: attention block by block of rows, then one feed-forward over all rows
@@ -54,10 +56,10 @@ class Transformer {
  public:
   explicit Transformer(const TransformerParts& parts) : p_(parts) {}
 
-  /// Runs this rank's sequences of a step, none included, and returns their outputs in the same
-  /// order. Throws NonFiniteError when a logit or log-prob is not finite. Blocks until the step is
-  /// done.
-  std::vector<SequenceOutput> run(const StepHeader& header, const std::vector<int>& sequences);
+  /// Runs this rank's units of a step, none included, and returns the outputs of their sequences in
+  /// the same order. Throws NonFiniteError when a logit or log-prob is not finite. Blocks until the
+  /// step is done.
+  std::vector<SequenceOutput> run(const StepHeader& header, const std::vector<int>& units);
 
  private:
   /// The rows of the running step; host memory that the streams copy from.
@@ -69,6 +71,8 @@ class Transformer {
     std::vector<RowOrigin> origins;
     std::vector<SequenceRows> sequences;
     std::vector<int32_t> page_table;
+    std::vector<int32_t> router_mask;  // 1: padding that the model's routers leave out
+    std::vector<CapacityRows> capacity;
     int64_t count() const { return static_cast<int64_t>(ids.size()); }
     int64_t num_targets() const { return static_cast<int64_t>(targets.size()); }
   };
@@ -82,7 +86,7 @@ class Transformer {
     std::vector<int32_t> non_finite;
   };
 
-  void collect_rows(const StepHeader& header, const std::vector<int>& sequences);
+  void collect_sequence(const StepSequence& sequence);
   void embed();
   void attention(int layer);
   void attention_block(int layer, int64_t first_row, int64_t num_rows);
@@ -90,6 +94,7 @@ class Transformer {
   void dense_ffn(const LayerWeights& layer);
   void norm(const NormWeights& weights, const TensorView& x, const TensorView& out);
   void check_finite(const TensorView& x, int64_t check);
+  void observe(const std::string& name, const TensorView& rows);
   void log_probs(int64_t top_logprobs);
   void log_prob_chunk(int64_t first, int64_t count, int64_t top_logprobs);
   Results fetch(int64_t top_logprobs);

@@ -72,6 +72,10 @@ std::vector<BufferSpec> workspace_table(const ModelConfig& config, const Workspa
         {Id::kGateLogits, Category::kActivations, kF32, {block, config.router.num_experts}});
     table.push_back({Id::kTopkIdx, Category::kActivations, kI32, {rows, top_k}});
     table.push_back({Id::kTopkWeights, Category::kActivations, kF32, {rows, top_k}});
+    if (limits.capacity == ExpertCapacity::kLimited) {
+      table.push_back({Id::kSlots, Category::kActivations, kI32, {rows, top_k}});
+      table.push_back({Id::kRouterMask, Category::kActivations, kI32, {rows}});
+    }
     table.push_back({Id::kExpertRows, Category::kActivations, kF32, {rows * top_k, width}});
     table.push_back({Id::kGroupedIn, Category::kExchange, kF32, {round, width}});
     table.push_back({Id::kGroupedOut, Category::kExchange, kF32, {round, width}});

@@ -28,6 +28,8 @@ enum class BufferId : uint8_t {
   kGateLogits,     // [B, E]
   kTopkIdx,        // [T, k] int32
   kTopkWeights,    // [T, k]
+  kSlots,          // [T, k] int32, with an expert capacity
+  kRouterMask,     // [T] int32, with an expert capacity
   kExpertRows,     // [T k, D] what the experts gave for each (token, k)
   kGroupedIn,      // [R, D] a round's rows by expert
   kGroupedOut,     // [R, D]
@@ -48,12 +50,16 @@ enum class MemoryCategory : uint8_t { kDense, kExperts, kActivations, kExchange,
 
 std::string_view name_of(MemoryCategory category);
 
+/// Whether experts may refuse rows.
+enum class ExpertCapacity : uint8_t { kUnlimited, kLimited };
+
 /// What bounds a rank's steps.
 struct WorkspaceLimits {
   int64_t max_rows = 0;       // T
   int64_t max_pages = 0;      // key/value pages
   int64_t exchange_rows = 0;  // R
   int64_t top_logprobs = 0;   // n
+  ExpertCapacity capacity = ExpertCapacity::kUnlimited;
 };
 
 struct BufferSpec {
