@@ -36,14 +36,10 @@ struct MemoryTables {
   std::vector<ExpertLayer> experts;
   std::vector<BufferSpec> workspace;
 };
+MemoryTables memory_tables(const Checkpoint& checkpoint,
+                           const std::vector<LayerPlacement>& placements, int rank,
+                           const WorkspaceLimits& limits, const Backend& backend);
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
                        const WorkspaceLimits& limits, const Backend& backend);
-
-/// What the memory control group (version 2 or 1) at `directory` leaves, 2^63 - 1 without a limit.
-int64_t memory_left_in_group(const std::string& directory);
-
-/// Bytes the processes of this machine may still take: what is available, and no more than the
-/// tightest memory limit of the process's control groups leaves.
-int64_t free_host_memory();
 
 }  // namespace switchyard

@@ -10,6 +10,7 @@
 #include "parallel/communicator.h"
 #include "parallel/control_channel.h"
 #include "parallel/token_dispatcher.h"
+#include "parallel/topology.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/engine.h"
 #include "runtime/expert_cache.h"
@@ -18,25 +19,10 @@
 #include "runtime/moe_layer.h"
 #include "runtime/placement_file.h"
 #include "runtime/run_stats.h"
+#include "runtime/runtime_settings.h"
 #include "runtime/transformer.h"
 
 namespace switchyard {
-
-/// What bounds the steps of a run.
-struct RuntimeSettings {
-  int64_t max_batch_tokens = 0;  ///< rows of one rank in one step
-  /// Rows of the longest sequence that may come, and of all that will come (-1: not known).
-  int64_t longest_sequence = 0;
-  int64_t total_rows = -1;
-  int64_t exchange_buffer_bytes = 0;  ///< of each rank
-  int64_t top_logprobs = 0;
-  PlacementText placement;
-};
-
-/// Rows and pages that `settings` give a rank's buffers on `num_ranks` ranks. Throws Error(kUsage)
-/// with the smallest exchange buffer that works when a row does not fit into the given one.
-WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSettings& settings,
-                                 int num_ranks);
 
 /// Plans, checks, allocates and loads; then steps run through transformer(). The parts refer to
 /// each other, so the object stays where it is.
@@ -58,9 +44,8 @@ class ModelRuntime {
   RankStats stats(const Engine& engine) const;
 
  private:
-  MemoryTables plan_tables() const;
-  void check_memory(const MemoryTables& tables);
-  void load(const MemoryTables& tables, TensorSource& source);
+  void load(const MemoryTables& tables, const RuntimeSettings& settings, const Topology& topology,
+            TensorSource& source);
 
   const Checkpoint& checkpoint_;
   Backend& backend_;
@@ -78,6 +63,7 @@ class ModelRuntime {
   std::unique_ptr<TokenDispatcher> dispatcher_;
   std::unique_ptr<MoeLayer> moe_;
   std::unique_ptr<Transformer> transformer_;
+  int64_t planned_bytes_ = 0;
   int64_t weight_bytes_ = 0;
   int64_t bytes_read_ = 0;
 };

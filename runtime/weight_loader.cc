@@ -1,115 +1,203 @@
 #include "runtime/weight_loader.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "kernels/base/byte_size.h"
+#include "kernels/base/log.h"
+#include "kernels/base/text_table.h"
 
 namespace switchyard {
 namespace {
 
-/// Bytes that are staged at a time: long enough for the disk, short enough to stay small.
-constexpr int64_t kPieceBytes = int64_t{16} << 20;
-
 /// Items of so many elements; the widest type decides, for a piece is held as stored and as kept.
 int64_t items_per_piece(int64_t elements) {
   const int64_t bytes = std::max(int64_t{1}, elements * int64_t{sizeof(float)});
-  return std::max(int64_t{1}, kPieceBytes / bytes);
+  return std::max(int64_t{1}, kLoadPieceBytes / bytes);
+}
+
+int64_t bytes_of(const std::vector<TensorPiece>& pieces, const CheckpointIndex& index) {
+  int64_t bytes = 0;
+  for (const TensorPiece& piece : pieces) {
+    bytes += piece.count * size_of(index.at(piece.name).dtype);
+  }
+  return bytes;
 }
 
 }  // namespace
 
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, TensorSource& source, Backend& backend,
-                           Communicator& communicator, Stream& compute, Stream& exchange)
+                           Communicator& communicator, Stream& compute, Stream& exchange,
+                           std::vector<int> readers)
     : checkpoint_(checkpoint),
       source_(source),
       backend_(backend),
       communicator_(communicator),
       compute_(compute),
-      exchange_(exchange) {}
+      exchange_(exchange),
+      readers_(std::move(readers)) {}
 
-void WeightLoader::read_as(const Piece& piece, DType kept_as, DType to_dtype,
-                           std::vector<char>& to) {
-  const TensorEntry& entry = checkpoint_.index.at(piece.name);
-  raw_.resize(static_cast<size_t>(piece.count * size_of(entry.dtype)));
-  source_.read(piece.name, entry, piece.first, piece.count, raw_.data());
-  if (entry.dtype != kept_as) {
-    to.resize(static_cast<size_t>(piece.count * size_of(kept_as)));
-    convert_elements(entry.dtype, raw_.data(), kept_as, to.data(), piece.count);
-    raw_.swap(to);
+void WeightLoader::take_piece(PieceReader& reader, const std::string& name, DType kept_as,
+                              DType to_dtype) {
+  const DType stored = checkpoint_.index.at(name).dtype;
+  std::vector<char> raw = reader.next();
+  bytes_taken_ += static_cast<int64_t>(raw.size());
+  const int64_t count = static_cast<int64_t>(raw.size()) / size_of(stored);
+  if (stored != kept_as) {
+    slice_.resize(static_cast<size_t>(count * size_of(kept_as)));
+    convert_elements(stored, raw.data(), kept_as, slice_.data(), count);
+    raw.swap(slice_);
   }
-  to.resize(static_cast<size_t>(piece.count * size_of(to_dtype)));
-  convert_elements(kept_as, raw_.data(), to_dtype, to.data(), piece.count);
+  if (kept_as == to_dtype) {
+    slice_.swap(raw);
+    return;
+  }
+  slice_.resize(static_cast<size_t>(count * size_of(to_dtype)));
+  convert_elements(kept_as, raw.data(), to_dtype, slice_.data(), count);
+}
+
+void WeightLoader::show_progress(const char* what, int64_t bytes) {
+  const auto now = std::chrono::steady_clock::now();
+  if (bytes_taken_ == 0) begin_ = shown_ = now;
+  bytes_to_read_ = std::max(bytes_to_read_, bytes);
+  constexpr std::chrono::seconds kPause{5};
+  if (communicator_.rank() != 0 || now - shown_ < kPause) return;
+  shown_ = now;
+  const double seconds = std::chrono::duration<double>(now - begin_).count();
+  const double rate = static_cast<double>(bytes_taken_) / seconds;
+  const double left = static_cast<double>(bytes_to_read_ - bytes_taken_) / rate;
+  log_info("loading ", what, ": ", format_byte_size(bytes_taken_), " of ",
+           format_byte_size(bytes_to_read_), " of this rank, ", format_fixed(rate / 1e9, 2),
+           " GB/s, ", format_fixed(left, 0), " s left");
+}
+
+std::vector<WeightLoader::DenseBlock> WeightLoader::dense_blocks(
+    const std::vector<DenseSpec>& table) const {
+  const auto num_readers = static_cast<int64_t>(readers_.size());
+  std::vector<DenseBlock> blocks;
+  for (const DenseSpec& spec : table) {
+    const int64_t item = spec.form == DenseForm::kMatrix ? spec.cols : 1;
+    const int64_t items = spec.rows * spec.cols / std::max(int64_t{1}, item);
+    const int64_t step = items_per_piece(item);
+    for (int64_t begin = 0; begin < items; begin += step) {
+      const int64_t count = std::min(step, items - begin);
+      DenseBlock& block = blocks.emplace_back(DenseBlock{spec, item, {begin}});
+      int64_t served = 0;
+      for (int rank = 0; rank < communicator_.size(); ++rank) {
+        served += std::ranges::count(readers_, rank);
+        block.borders.push_back(begin + count * served / num_readers);
+      }
+    }
+  }
+  return blocks;
 }
 
 void WeightLoader::load_dense(const std::vector<DenseSpec>& table, const ModelWeights& weights) {
-  for (const DenseSpec& spec : table) load_dense_tensor(spec, weights.address(spec));
+  const std::vector<DenseBlock> blocks = dense_blocks(table);
+  const auto rank = static_cast<size_t>(communicator_.rank());
+  std::vector<TensorPiece> pieces;
+  for (const DenseBlock& block : blocks) {
+    const int64_t first = block.borders[rank];
+    pieces.push_back(
+        {block.spec.name, first * block.item, (block.borders[rank + 1] - first) * block.item});
+  }
+  const int64_t bytes = bytes_of(pieces, checkpoint_.index);
+  PieceReader reader(source_, checkpoint_.index, std::move(pieces));
+  for (const DenseBlock& block : blocks) {
+    show_progress("dense weights", bytes);
+    load_block(block, reader, weights.address(block.spec));
+  }
 }
 
-void WeightLoader::load_dense_tensor(const DenseSpec& spec, void* address) {
+void WeightLoader::load_block(const DenseBlock& block, PieceReader& reader, void* address) {
+  const DenseSpec& spec = block.spec;
   const bool is_matrix = spec.form == DenseForm::kMatrix;
   const DType dtype = is_matrix ? spec.kept_as : DType::kF32;
-  const int64_t item = is_matrix ? spec.cols : 1;  // elements that stay together
-  const int64_t items = spec.rows * spec.cols / std::max(int64_t{1}, item);
-  const int64_t item_bytes = item * size_of(dtype);
-  const int64_t ranks = communicator_.size();
-  for (int64_t begin = 0; begin < items; begin += items_per_piece(item)) {
-    const int64_t count = std::min(items_per_piece(item), items - begin);
-    const auto border = [&](int64_t rank) { return begin + count * rank / ranks; };
-    std::vector<int64_t> bytes;
-    for (int64_t rank = 0; rank < ranks; ++rank) {
-      bytes.push_back((border(rank + 1) - border(rank)) * item_bytes);
-    }
-    const int64_t first = border(communicator_.rank());
-    const int64_t mine = border(communicator_.rank() + 1) - first;
-    read_as({spec.name, first * item, mine * item}, spec.kept_as, dtype, slice_);
-    whole_.resize(static_cast<size_t>(count * item_bytes));
-    communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes,
-                               {.phase = "load of dense weights"});
-    backend_.record(exchange_).synchronize();
-    if (is_matrix) {
-      backend_.pack_weight(compute_, whole_.data(), begin, count, {spec.weight_spec(), address});
-    } else {
-      char* to = static_cast<char*>(address) + begin * item_bytes;
-      backend_.copy_to_device(compute_, whole_.data(), {to, DType::kF32, {count}});
-    }
-    backend_.record(compute_).synchronize();
+  const int64_t item_bytes = block.item * size_of(dtype);
+  std::vector<int64_t> bytes;
+  for (size_t rank = 0; rank + 1 < block.borders.size(); ++rank) {
+    bytes.push_back((block.borders[rank + 1] - block.borders[rank]) * item_bytes);
   }
+  take_piece(reader, spec.name, spec.kept_as, dtype);
+  whole_.resize(static_cast<size_t>(block.count() * item_bytes));
+  communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes,
+                             {.phase = "load of dense weights"});
+  backend_.record(exchange_).synchronize();
+  if (is_matrix) {
+    backend_.pack_weight(compute_, whole_.data(), block.begin(), block.count(),
+                         {spec.weight_spec(), address});
+  } else {
+    char* to = static_cast<char*>(address) + block.begin() * item_bytes;
+    backend_.copy_to_device(compute_, whole_.data(), {to, DType::kF32, {block.count()}});
+  }
+  backend_.record(compute_).synchronize();
+}
+
+std::vector<WeightLoader::ExpertPart> WeightLoader::expert_parts(
+    const std::vector<LayerPlacement>& placements, const ExpertCache& cache) const {
+  const ModelConfig& config = checkpoint_.config;
+  const int rank = communicator_.rank();
+  std::vector<ExpertPart> parts;
+  int moe_layer = 0;
+  for (const int layer : config.moe_layers()) {
+    const LayerPlacement& placement = placements[static_cast<size_t>(moe_layer)];
+    for (int64_t slot = 0; slot < placement.num_local_experts(rank); ++slot) {
+      const int64_t expert = placement.expert_of(placement.first_instance(rank) + slot);
+      const ExpertWeights weights = cache.slot(moe_layer, slot);
+      const std::string up = tensor_name(config.names.expert_up, layer, expert);
+      const std::string down = tensor_name(config.names.expert_down, layer, expert);
+      parts.push_back({up + ".weight", weights.up, {}});
+      parts.push_back({up + ".bias", {}, weights.up_bias});
+      parts.push_back({down + ".weight", weights.down, {}});
+      parts.push_back({down + ".bias", {}, weights.down_bias});
+    }
+    ++moe_layer;
+  }
+  return parts;
 }
 
 void WeightLoader::load_experts(const std::vector<LayerPlacement>& placements,
                                 const ExpertCache& cache) {
-  const ModelConfig& config = checkpoint_.config;
-  const int rank = communicator_.rank();
-  size_t moe_layer = 0;
-  for (const int layer : config.moe_layers()) {
-    const LayerPlacement& placement = placements[moe_layer];
-    for (int64_t slot = 0; slot < placement.num_local_experts(rank); ++slot) {
-      const int64_t expert = placement.expert_of(placement.first_instance(rank) + slot);
-      const ExpertWeights weights = cache.slot(static_cast<int>(moe_layer), slot);
-      const std::string up = tensor_name(config.names.expert_up, layer, expert);
-      const std::string down = tensor_name(config.names.expert_down, layer, expert);
-      load_matrix(up + ".weight", weights.up);
-      load_vector(up + ".bias", weights.up_bias);
-      load_matrix(down + ".weight", weights.down);
-      load_vector(down + ".bias", weights.down_bias);
+  const std::vector<ExpertPart> parts = expert_parts(placements, cache);
+  std::vector<TensorPiece> pieces;
+  for (const ExpertPart& part : parts) {
+    if (part.vector.data != nullptr) {
+      pieces.push_back({part.name, 0, part.vector.shape.num_elements()});
+      continue;
     }
-    ++moe_layer;
+    const WeightSpec& spec = part.matrix.spec;
+    const int64_t step = items_per_piece(spec.cols);
+    for (int64_t row = 0; row < spec.rows; row += step) {
+      pieces.push_back({part.name, row * spec.cols, std::min(step, spec.rows - row) * spec.cols});
+    }
+  }
+  const int64_t bytes = bytes_taken_ + bytes_of(pieces, checkpoint_.index);
+  PieceReader reader(source_, checkpoint_.index, std::move(pieces));
+  for (const ExpertPart& part : parts) {
+    show_progress("experts", bytes);
+    if (part.vector.data != nullptr) {
+      load_vector(part, reader);
+    } else {
+      load_matrix(part, reader);
+    }
   }
 }
 
-void WeightLoader::load_matrix(const std::string& name, const Weight& weight) {
-  const WeightSpec& spec = weight.spec;
+void WeightLoader::load_matrix(const ExpertPart& part, PieceReader& reader) {
+  const WeightSpec& spec = part.matrix.spec;
   const int64_t step = items_per_piece(spec.cols);
   for (int64_t row = 0; row < spec.rows; row += step) {
-    const int64_t rows = std::min(step, spec.rows - row);
-    read_as({name, row * spec.cols, rows * spec.cols}, spec.dtype, spec.dtype, slice_);
-    backend_.pack_weight(compute_, slice_.data(), row, rows, weight);
+    take_piece(reader, part.name, spec.dtype, spec.dtype);
+    backend_.pack_weight(compute_, slice_.data(), row, std::min(step, spec.rows - row),
+                         part.matrix);
     backend_.record(compute_).synchronize();
   }
 }
 
-void WeightLoader::load_vector(const std::string& name, const TensorView& vector) {
-  const DType kept_as = kept_type(checkpoint_.config, checkpoint_.index.at(name).dtype, name);
-  read_as({name, 0, vector.shape.num_elements()}, kept_as, DType::kF32, slice_);
-  backend_.copy_to_device(compute_, slice_.data(), vector);
+void WeightLoader::load_vector(const ExpertPart& part, PieceReader& reader) {
+  const DType stored = checkpoint_.index.at(part.name).dtype;
+  take_piece(reader, part.name, kept_type(checkpoint_.config, stored, part.name), DType::kF32);
+  backend_.copy_to_device(compute_, slice_.data(), part.vector);
   backend_.record(compute_).synchronize();
 }
 

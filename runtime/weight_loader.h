@@ -1,6 +1,7 @@
 // From a checkpoint's files to packed weights: every byte read once per cluster.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,37 +12,59 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/expert_cache.h"
 #include "runtime/model_weights.h"
+#include "runtime/piece_reader.h"
 
 namespace switchyard {
 
-/// Bytes of host memory the loader stages through: a piece as stored, as kept, and of all ranks.
-inline constexpr int64_t kLoaderStagingBytes = int64_t{3} * (int64_t{16} << 20);
+/// Bytes that are staged at a time: long enough for the disk, short enough to stay small.
+inline constexpr int64_t kLoadPieceBytes = int64_t{16} << 20;
 
-/// Loads one rank's weights. Dense tensors are read in slices, one a rank, and all-gathered;
-/// experts are read by the ranks that hold them. Collective.
+/// Bytes of host memory the loader stages through: pieces read ahead, one as stored, one as kept,
+/// and one of all ranks.
+inline constexpr int64_t kLoaderStagingBytes = PieceReader::kAheadBytes + 3 * kLoadPieceBytes;
+
+/// Loads one rank's weights. Dense tensors are read in slices, one a reading rank, and
+/// all-gathered; experts are read by the ranks that hold them. Files are read ahead while pieces
+/// are packed.
 class WeightLoader {
  public:
-  /// All references must outlive the loader.
+  /// All references must outlive the loader. `readers` are the ranks that read dense slices, equal
+  /// on every rank, at least one.
   WeightLoader(const Checkpoint& checkpoint, TensorSource& source, Backend& backend,
-               Communicator& communicator, Stream& compute, Stream& exchange);
+               Communicator& communicator, Stream& compute, Stream& exchange,
+               std::vector<int> readers);
 
+  /// Collective.
   void load_dense(const std::vector<DenseSpec>& table, const ModelWeights& weights);
   /// `placements[m]` and the cache's layer m belong to the m-th MoE layer of the model.
   void load_experts(const std::vector<LayerPlacement>& placements, const ExpertCache& cache);
 
  private:
-  /// A piece of a tensor: elements [first, first + count) in row-major order.
-  struct Piece {
-    const std::string& name;
-    int64_t first;
-    int64_t count;
+  /// Items (matrix rows, vector elements) of a dense tensor that are gathered together, and where
+  /// each rank's slice of them begins.
+  struct DenseBlock {
+    const DenseSpec& spec;
+    int64_t item = 1;  // elements of an item
+    std::vector<int64_t> borders;
+    int64_t begin() const { return borders.front(); }
+    int64_t count() const { return borders.back() - borders.front(); }
+  };
+  /// A matrix or vector of an expert and where it goes.
+  struct ExpertPart {
+    std::string name;
+    Weight matrix;      // or
+    TensorView vector;  // without data: a matrix
   };
 
-  /// Reads a piece and rounds it to `kept_as`, then widens or keeps it as `to_dtype`.
-  void read_as(const Piece& piece, DType kept_as, DType to_dtype, std::vector<char>& to);
-  void load_dense_tensor(const DenseSpec& spec, void* address);
-  void load_matrix(const std::string& name, const Weight& weight);
-  void load_vector(const std::string& name, const TensorView& vector);
+  std::vector<DenseBlock> dense_blocks(const std::vector<DenseSpec>& table) const;
+  std::vector<ExpertPart> expert_parts(const std::vector<LayerPlacement>& placements,
+                                       const ExpertCache& cache) const;
+  void load_block(const DenseBlock& block, PieceReader& reader, void* address);
+  void load_matrix(const ExpertPart& part, PieceReader& reader);
+  void load_vector(const ExpertPart& part, PieceReader& reader);
+  /// The reader's next piece, rounded to `kept_as`, then widened or kept as `to_dtype`, in slice_.
+  void take_piece(PieceReader& reader, const std::string& name, DType kept_as, DType to_dtype);
+  void show_progress(const char* what, int64_t bytes);
 
   const Checkpoint& checkpoint_;
   TensorSource& source_;
@@ -49,9 +72,13 @@ class WeightLoader {
   Communicator& communicator_;
   Stream& compute_;
   Stream& exchange_;
-  std::vector<char> raw_;
+  const std::vector<int> readers_;
   std::vector<char> slice_;
   std::vector<char> whole_;
+  // Progress of rank 0's own share.
+  int64_t bytes_to_read_ = 0;
+  int64_t bytes_taken_ = 0;
+  std::chrono::steady_clock::time_point begin_, shown_;
 };
 
 }  // namespace switchyard

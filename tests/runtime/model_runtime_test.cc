@@ -10,6 +10,9 @@
 
 #include "parallel/thread_communicator.h"
 #include "runtime/checkpoint/expected_tensors.h"
+#include "runtime/host_memory.h"
+#include "runtime/memory_check.h"
+#include "runtime/piece_reader.h"
 #include "tests/runtime/expect_error.h"
 #include "tests/runtime/score_runner.h"
 #include "tests/runtime/temp_folder.h"
@@ -20,7 +23,7 @@ namespace {
 RuntimeSettings small_settings() {
   RuntimeSettings settings;
   settings.max_batch_tokens = 100;
-  settings.longest_sequence = 50;
+  settings.largest_unit_rows = 50;
   settings.exchange_buffer_bytes = 100000;
   return settings;
 }
@@ -48,6 +51,102 @@ TEST(ModelRuntime, EveryByteOfTheModelIsReadOncePerCluster) {
   }
 }
 
+TEST(ModelRuntime, ReadersTakeTurnsAndStillReadEachByteOnce) {
+  set_log_level(LogLevel::kError);
+  for (const int64_t readers : {1, 2, 3, 100}) {
+    std::atomic<int64_t> read{0};
+    std::atomic<int64_t> file_bytes{0};
+    run_ranks(4, {}, {}, [&](Backend& backend, Communicator& world) {
+      ControlChannel control(backend, world);
+      const Checkpoint checkpoint = open_checkpoint(test_data("trained_moe_8e"), control);
+      TensorReader reader(checkpoint.index);
+      RuntimeSettings settings = small_settings();
+      settings.load_readers_per_node = readers;
+      const ModelRuntime runtime(checkpoint, reader, settings, backend, world, control);
+      read += reader.bytes_read();
+      int64_t bytes = 0;
+      for (const CheckpointFile& file : checkpoint.index.files) bytes += file.bytes;
+      file_bytes = bytes;
+    });
+    EXPECT_GT(read, 0);
+    EXPECT_LE(read, file_bytes);
+  }
+}
+
+/// Calls use(checkpoint, backend) with the trained model of the test data.
+template <typename Use>
+void with_trained_model(const Use& use) {
+  run_ranks(1, {}, {}, [&](Backend& backend, Communicator& world) {
+    ControlChannel control(backend, world);
+    use(open_checkpoint(test_data("trained_moe_8e"), control), backend);
+  });
+}
+
+/// The plan of the only rank.
+MemoryPlan plan_of(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                   const Backend& backend) {
+  const WorkspaceLimits limits = workspace_limits(checkpoint.config, settings, 1);
+  const MemoryTables tables =
+      memory_tables(checkpoint, make_placements({}, checkpoint.config, 1), 0, limits, backend);
+  return plan_memory(checkpoint.config, tables, limits, backend);
+}
+
+TEST(MemoryAdvice, NamesTheSettingThatFits) {
+  with_trained_model([](const Checkpoint& checkpoint, const Backend& backend) {
+    RuntimeSettings settings = small_settings();
+    settings.max_batch_tokens = 1 << 20;
+    const int64_t free = int64_t{200} << 20;
+    const auto advice = [&](const MemoryTrial& trial) {
+      return advise_memory(checkpoint, settings, trial, backend);
+    };
+    const std::string tokens = advice({1, 1, free});
+    ASSERT_TRUE(tokens.starts_with("--max-batch-tokens ")) << tokens;
+    settings.max_batch_tokens = std::stoll(tokens.substr(19));
+    EXPECT_LE(plan_of(checkpoint, settings, backend).total(), free);
+    ++settings.max_batch_tokens;
+    EXPECT_GT(plan_of(checkpoint, settings, backend).total(), free);
+    settings.capacity_fraction = 0.25;
+    settings.largest_unit_rows = 1 << 20;
+    settings.largest_unit_pages = 1 << 14;
+    EXPECT_NE(advice({1, 1, free}).find("batch (--batch-size) of at most"), std::string::npos);
+    settings = small_settings();
+    settings.max_batch_tokens = settings.largest_unit_rows = 1;
+    const MemoryPlan plan = plan_of(checkpoint, settings, backend);
+    // The exchange buffers grow with the ranks, here by some KiB.
+    const int64_t half = plan.total() - plan.of(MemoryCategory::kExperts) / 2 + (64 << 10);
+    EXPECT_EQ(advice({1, 1, half}), "2 hosts like this one with 1 rank each, 2 in all, fit");
+    EXPECT_EQ(advice({1, 2, plan.total()}),
+              "1 host like this one with 1 rank each, 1 in all, fits");
+    EXPECT_NE(advice({1, 2, 1000}).find("no number of such hosts"), std::string::npos);
+  });
+}
+
+TEST(PieceReader, KeepsTheOrderAndPassesErrorsOn) {
+  class Source : public TensorSource {
+   public:
+    void read(const std::string& name, const TensorEntry& /*entry*/, int64_t first, int64_t count,
+              void* to) override {
+      if (name == "bad") fail_input("bad tensor");
+      std::fill_n(static_cast<char*>(to), count, static_cast<char>(first));
+    }
+    int64_t bytes_read() const override { return 0; }
+  };
+  CheckpointIndex index;
+  index.tensors["a"] = {0, 0, DType::kU8, {100}, {1}};
+  index.tensors["bad"] = index.tensors["a"];
+  Source source;
+  std::vector<TensorPiece> pieces;
+  for (int64_t i = 0; i < 50; ++i) pieces.push_back({"a", i, i + 1});
+  pieces.push_back({"bad", 0, 1});
+  PieceReader reader(source, index, pieces);
+  for (int64_t i = 0; i < 50; ++i) {
+    EXPECT_EQ(reader.next(), std::vector<char>(static_cast<size_t>(i) + 1, static_cast<char>(i)));
+  }
+  EXPECT_THROW(reader.next(), Error);
+  EXPECT_THROW(reader.next(), Error);
+  const PieceReader unread(source, index, pieces);  // ends without being read
+}
+
 TEST(WorkspaceLimits, BuffersFitWhatCanCome) {
   ModelConfig config;
   config.hidden_size = 10;
@@ -62,7 +161,7 @@ TEST(WorkspaceLimits, BuffersFitWhatCanCome) {
   EXPECT_EQ(workspace_limits(config, settings, 3).exchange_rows, 100 * 2 * 3);
   settings.total_rows = 60;  // all that will come is less than a batch
   EXPECT_EQ(workspace_limits(config, settings, 3).max_rows, 60);
-  settings.longest_sequence = 5000;  // runs alone
+  settings.largest_unit_rows = 5000;  // runs alone
   EXPECT_EQ(workspace_limits(config, settings, 3).max_rows, 5000);
   EXPECT_GE(workspace_limits(config, settings, 3).max_pages, pages_of(5000));
   settings.exchange_buffer_bytes = row - 1;

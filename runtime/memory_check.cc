@@ -1,0 +1,154 @@
+#include "runtime/memory_check.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/base/byte_codec.h"
+#include "kernels/base/byte_size.h"
+#include "kernels/base/error.h"
+#include "kernels/base/log.h"
+#include "runtime/host_memory.h"
+
+namespace switchyard {
+namespace {
+
+/// What this rank's node needs and has.
+struct NodeMemory {
+  int64_t needed = 0;
+  int64_t free = 0;
+  int local_ranks = 0;
+};
+
+NodeMemory node_memory(int64_t needed, const Topology& topology, ControlChannel& control) {
+  ByteWriter writer;
+  writer.put(topology.node);
+  writer.put(needed);
+  writer.put(free_host_memory());
+  NodeMemory memory{0, std::numeric_limits<int64_t>::max(), 0};
+  for (const std::string& bytes : control.all_gather(writer.bytes(), {.phase = "memory plan"})) {
+    ByteReader reader(bytes);
+    if (reader.get<int>() != topology.node) continue;
+    memory.needed += reader.get<int64_t>();
+    memory.free = std::min(memory.free, reader.get<int64_t>());
+    ++memory.local_ranks;
+  }
+  return memory;
+}
+
+/// Finds settings that fit by trying.
+class Adviser {
+ public:
+  Adviser(const Checkpoint& checkpoint, const RuntimeSettings& settings, const MemoryTrial& trial,
+          const Backend& backend)
+      : checkpoint_(checkpoint), settings_(settings), trial_(trial), backend_(backend) {}
+
+  std::string advise() const {
+    if (const int64_t tokens = most_batch_tokens(); tokens > 0) {
+      return concat("--max-batch-tokens ", tokens, " fits");
+    }
+    if (const int64_t rows = most_unit_rows(); rows > 0) {
+      return concat("a ", settings_.capacity_fraction ? "batch (--batch-size)" : "sequence",
+                    " of at most ", rows, " positions fits, not one of ",
+                    settings_.largest_unit_rows);
+    }
+    for (int ranks = trial_.ranks_per_node; ranks >= 1; --ranks) {
+      const int nodes = fewest_nodes(ranks);
+      if (nodes > 0) {
+        return concat(nodes, nodes == 1 ? " host" : " hosts", " like this one with ", ranks,
+                      ranks == 1 ? " rank" : " ranks", " each, ", nodes * ranks, " in all, fit",
+                      nodes * ranks == 1 ? "s" : "");
+      }
+    }
+    return "no number of such hosts suffices: every rank holds the dense weights";
+  }
+
+ private:
+  bool fits(const RuntimeSettings& settings, int nodes, int ranks_per_node) const {
+    const int ranks = nodes * ranks_per_node;
+    const ModelConfig& config = checkpoint_.config;
+    const WorkspaceLimits limits = workspace_limits(config, settings, ranks);
+    // The first rank's share of the experts is the largest.
+    const std::vector<LayerPlacement> placements = make_placements({}, config, ranks);
+    const MemoryTables tables = memory_tables(checkpoint_, placements, 0, limits, backend_);
+    const int64_t bytes = plan_memory(config, tables, limits, backend_).total();
+    return bytes <= trial_.free_per_node / ranks_per_node;
+  }
+
+  /// The largest value in [1, highest] with which the hosts as they are suffice; 0: none.
+  template <typename Change>
+  int64_t most(int64_t highest, const Change& change) const {
+    int64_t good = 0;
+    for (int64_t bad = highest + 1; bad - good > 1;) {
+      const int64_t middle = good + (bad - good) / 2;
+      RuntimeSettings settings = settings_;
+      change(settings, middle);
+      (fits(settings, trial_.num_nodes, trial_.ranks_per_node) ? good : bad) = middle;
+    }
+    return good;
+  }
+
+  int64_t most_batch_tokens() const {
+    return most(settings_.max_batch_tokens, [](RuntimeSettings& settings, int64_t tokens) {
+      settings.max_batch_tokens = tokens;
+    });
+  }
+
+  int64_t most_unit_rows() const {
+    return most(settings_.largest_unit_rows, [](RuntimeSettings& settings, int64_t rows) {
+      settings.max_batch_tokens = std::min(settings.max_batch_tokens, rows);
+      settings.largest_unit_pages =
+          settings.largest_unit_pages * rows / settings.largest_unit_rows + 1;
+      settings.largest_unit_rows = rows;
+    });
+  }
+
+  /// The fewest hosts that suffice with so many ranks each; 0: none.
+  int fewest_nodes(int ranks_per_node) const {
+    constexpr int kMostRanks = 65536;  // as many as experts can be spread over
+    const int most_nodes = kMostRanks / ranks_per_node;
+    int good = most_nodes;
+    if (!fits(settings_, good, ranks_per_node)) return 0;
+    for (int bad = 0; good - bad > 1;) {
+      const int middle = bad + (good - bad) / 2;
+      (fits(settings_, middle, ranks_per_node) ? good : bad) = middle;
+    }
+    return good;
+  }
+
+  const Checkpoint& checkpoint_;
+  const RuntimeSettings& settings_;
+  const MemoryTrial& trial_;
+  const Backend& backend_;
+};
+
+}  // namespace
+
+std::string advise_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                          const MemoryTrial& trial, const Backend& backend) {
+  return Adviser(checkpoint, settings, trial, backend).advise();
+}
+
+int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                     const MemoryTables& tables, const WorkspaceLimits& limits,
+                     const Topology& topology, const Backend& backend, ControlChannel& control) {
+  const MemoryPlan plan = plan_memory(checkpoint.config, tables, limits, backend);
+  const NodeMemory node = node_memory(plan.total(), topology, control);
+  if (control.rank() == 0) {
+    log_info("memory of rank 0: ", plan.text());
+    log_info("memory of its node: ", node.local_ranks, " ranks need ",
+             format_byte_size(node.needed), " of ", format_byte_size(node.free), " free");
+  }
+  control.agree(
+      [&] {
+        if (node.needed <= node.free) return;
+        fail_resource("host ", topology.hostname, ": the ", node.local_ranks, " ranks on it need ",
+                      format_byte_size(node.needed), ", but ", format_byte_size(node.free),
+                      " are free; this rank needs ", plan.text(), "; ",
+                      advise_memory(checkpoint, settings,
+                                    {topology.num_nodes, node.local_ranks, node.free}, backend));
+      },
+      {.phase = "memory plan"});
+  return plan.total();
+}
+
+}  // namespace switchyard

@@ -1,0 +1,33 @@
+// Whether a run fits into the memory of its hosts, and what would.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "parallel/topology.h"
+#include "runtime/memory_plan.h"
+#include "runtime/runtime_settings.h"
+
+namespace switchyard {
+
+/// Tells this rank's plan and its node's, and returns the plan's bytes. Collective; throws
+/// AgreedError(kResource) when the ranks of a node need more than is free there, with the settings
+/// that would fit.
+int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                     const MemoryTables& tables, const WorkspaceLimits& limits,
+                     const Topology& topology, const Backend& backend, ControlChannel& control);
+
+/// What a run is tried with.
+struct MemoryTrial {
+  int num_nodes = 1;
+  int ranks_per_node = 1;
+  int64_t free_per_node = 0;
+};
+
+/// The smallest change of `settings` or of the hosts with which the ranks of a node fit into what
+/// is free there, as "--max-batch-tokens 1024 fits". A pure function; experts are placed
+/// contiguously.
+std::string advise_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                          const MemoryTrial& trial, const Backend& backend);
+
+}  // namespace switchyard

@@ -1,0 +1,46 @@
+#include "runtime/runtime_settings.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/base/error.h"
+#include "parallel/token_dispatcher.h"
+
+namespace switchyard {
+namespace {
+
+/// Key/value pages for `rows` rows of a step. A sequence's last page is partly empty; four times
+/// the full pages let sequences of 16 rows fill a step.
+int64_t page_budget(int64_t rows) { return 4 * pages_of(rows); }
+
+}  // namespace
+
+WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSettings& settings,
+                                 int num_ranks) {
+  WorkspaceLimits limits;
+  const int64_t batch = settings.total_rows < 0
+                            ? settings.max_batch_tokens
+                            : std::min(settings.max_batch_tokens, settings.total_rows);
+  limits.max_rows = std::max({batch, settings.largest_unit_rows, int64_t{1}});
+  limits.max_pages =
+      std::max({page_budget(batch), settings.largest_unit_pages, pages_of(limits.max_rows)});
+  limits.top_logprobs = settings.top_logprobs;
+  if (settings.capacity_fraction) limits.capacity = ExpertCapacity::kLimited;
+  constexpr int64_t kMaxCopies = std::numeric_limits<int32_t>::max();
+  if (limits.max_rows * std::max(config.router.top_k, int64_t{1}) > kMaxCopies) {
+    fail_usage("--max-batch-tokens: ", limits.max_rows, " rows of ", config.router.top_k,
+               " experts are more than ", kMaxCopies, "; give fewer tokens");
+  }
+  if (config.num_moe_layers() == 0) return limits;
+  const int64_t row_bytes = TokenDispatcher::bytes_per_row(config.hidden_size);
+  if (settings.exchange_buffer_bytes < row_bytes) {
+    fail_usage("--exchange-buffer: ", settings.exchange_buffer_bytes,
+               " bytes do not hold one row of width ", config.hidden_size, "; give at least ",
+               row_bytes, " bytes");
+  }
+  limits.exchange_rows = std::min({settings.exchange_buffer_bytes / row_bytes,
+                                   limits.max_rows * config.router.top_k * num_ranks, kMaxCopies});
+  return limits;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,38 @@
+// What a run asks of a rank, and the buffers that follow from it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "runtime/model_config.h"
+#include "runtime/placement_file.h"
+#include "runtime/step_observer.h"
+#include "runtime/workspace.h"
+
+namespace switchyard {
+
+/// What bounds the steps of a run.
+struct RuntimeSettings {
+  int64_t max_batch_tokens = 0;  ///< rows of one rank in one step
+  /// Rows and key/value pages of the largest unit that may come, and rows of all that will come
+  /// (-1: not known).
+  int64_t largest_unit_rows = 0;
+  int64_t largest_unit_pages = 0;
+  int64_t total_rows = -1;
+  int64_t exchange_buffer_bytes = 0;  ///< of each rank
+  int64_t top_logprobs = 0;
+  PlacementText placement;
+  /// Slots of an expert per position of a capacity batch (CapacityShape::fraction); none: no unit
+  /// has a capacity.
+  std::optional<double> capacity_fraction = std::nullopt;
+  /// Ranks of a node that read files at the same time; 0: all.
+  int64_t load_readers_per_node = 0;
+  StepObserver* observer = nullptr;
+};
+
+/// Rows and pages that `settings` give a rank's buffers on `num_ranks` ranks. Throws Error(kUsage)
+/// with the smallest exchange buffer that works when a row does not fit into the given one.
+WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSettings& settings,
+                                 int num_ranks);
+
+}  // namespace switchyard
