@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "kernels/base/log.h"
+#include "kernels/base/nearest_name.h"
 #include "launch/command.h"
-#include "launch/nearest_name.h"
 
 namespace switchyard {
 namespace {

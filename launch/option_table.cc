@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "kernels/base/error.h"
-#include "launch/nearest_name.h"
+#include "kernels/base/nearest_name.h"
 #include "launch/option_values.h"
 
 namespace switchyard {
@@ -23,8 +23,12 @@ void add_option(po::options_description& group, const OptionSpec& option) {
   std::string help = option.help;
   if (option.need == OptionNeed::kRequired) help += " (required)";
   if (!option.default_text.empty()) help += " [default: " + option.default_text + "]";
-  group.add_options()(option.name.c_str(), po::value<std::string>()->value_name(option.value_name),
-                      help.c_str());
+  if (option.value_name.empty()) {
+    group.add_options()(option.name.c_str(), help.c_str());
+  } else {
+    group.add_options()(option.name.c_str(),
+                        po::value<std::string>()->value_name(option.value_name), help.c_str());
+  }
 }
 
 po::options_description describe(const std::vector<OptionGroup>& groups) {
@@ -84,7 +88,8 @@ ParsedArguments OptionTable::parse_arguments(const std::vector<std::string>& arg
     } else if (name == kConfig) {
       result.config_path = option.value.front();
     } else {
-      result.assignments.push_back({name, option.value.front(), ""});
+      const bool is_switch = find(name)->value_name.empty();
+      result.assignments.push_back({name, is_switch ? "true" : option.value.front(), ""});
     }
   }
   return result;
@@ -96,14 +101,21 @@ void OptionTable::apply(const std::vector<Assignment>& from_config,
   for (const Assignment& assignment : from_arguments) set(assignment);
   for (const OptionGroup& group : groups_) {
     for (const OptionSpec& option : group.options) {
-      const bool given = std::any_of(applied_.begin(), applied_.end(),
-                                     [&](const Assignment& a) { return a.name == option.name; });
-      if (option.need == OptionNeed::kRequired && !given) {
+      if (option.need == OptionNeed::kRequired && find_given(option.name) == nullptr) {
         fail_usage(command_, " needs --", option.name, " ", option.value_name, ": ", option.help,
                    "; 'switchyard ", command_, " --help' lists the options");
       }
     }
   }
+  for (const OptionGroup& group : groups_) {
+    if (group.check) group.check(*this);
+  }
+}
+
+const Assignment* OptionTable::find_given(const std::string& name) const {
+  const auto given = std::find_if(applied_.rbegin(), applied_.rend(),
+                                  [&](const Assignment& a) { return a.name == name; });
+  return given == applied_.rend() ? nullptr : &*given;
 }
 
 void OptionTable::set(const Assignment& assignment) {
@@ -140,10 +152,8 @@ std::vector<std::pair<std::string, std::string>> OptionTable::listing() const {
   std::vector<std::pair<std::string, std::string>> listing;
   for (const OptionGroup& group : groups_) {
     for (const OptionSpec& option : group.options) {
-      listing.emplace_back(option.name, option.default_text);
-      for (const Assignment& assignment : applied_) {
-        if (assignment.name == option.name) listing.back().second = assignment.value;
-      }
+      const Assignment* given = find_given(option.name);
+      listing.emplace_back(option.name, given ? given->value : option.default_text);
     }
   }
   return listing;
@@ -161,6 +171,11 @@ std::string OptionTable::help_text() const {
   std::ostringstream text;
   text << "switchyard " << command_ << ": " << summary_ << "\n" << describe(groups_);
   return std::move(text).str();
+}
+
+std::string describe_option(const Assignment& assignment) {
+  return assignment.source.empty() ? "--" + assignment.name
+                                   : concat(assignment.name, " ", assignment.source);
 }
 
 std::string differing_lines(const std::string& mine, const std::string& other) {

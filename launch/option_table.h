@@ -20,19 +20,14 @@ enum class OptionNeed { kOptional, kRequired };
 /// One option: --NAME VALUE on the command line, NAME: VALUE in a configuration file.
 struct OptionSpec {
   std::string name;
-  std::string value_name;         // "DIR", as --help shows it
+  /// "DIR", as --help shows it; empty: a switch, --NAME alone or NAME: true.
+  std::string value_name = {};
   std::string default_text = {};  // as a user would write it; empty: no default to show
   std::string help;
-  /// Stores the value; throws BadValue (launch/option_values.h).
+  /// Stores the value; throws BadValue (kernels/base/value_text.h).
   std::function<void(const std::string&)> set;
   OptionScope scope = OptionScope::kJob;
   OptionNeed need = OptionNeed::kOptional;
-};
-
-/// Options that --help shows under one heading.
-struct OptionGroup {
-  std::string heading;
-  std::vector<OptionSpec> options;
 };
 
 /// One option's value and where it was given.
@@ -40,6 +35,19 @@ struct Assignment {
   std::string name;
   std::string value;
   std::string source;  // empty: the command line; else "in FILE, line N"
+};
+
+/// How a message names an option with its source: "--threads" or "threads in FILE, line N".
+std::string describe_option(const Assignment& assignment);
+
+class OptionTable;
+
+/// Options that --help shows under one heading.
+struct OptionGroup {
+  std::string heading;
+  std::vector<OptionSpec> options;
+  /// Called when all values are stored; throws Error(kUsage) for values that contradict each other.
+  std::function<void(const OptionTable&)> check = {};
 };
 
 /// What a command line says.
@@ -65,9 +73,13 @@ class OptionTable {
   std::vector<Assignment> parse_config(const std::string& text, const std::string& path) const;
 
   /// Applies the configuration file's assignments, then the command line's. Throws Error(kUsage)
-  /// naming option, value, source and what is expected, or the required option that is missing.
+  /// naming option, value, source and what is expected, the required option that is missing, or
+  /// what a group's check finds.
   void apply(const std::vector<Assignment>& from_config,
              const std::vector<Assignment>& from_arguments);
+
+  /// What is in force for an option that was given; null where the default is.
+  const Assignment* find_given(const std::string& name) const;
 
   /// Name and value in force of every option, in the table's order; "" where none was given.
   std::vector<std::pair<std::string, std::string>> listing() const;

@@ -1,32 +1,10 @@
 #include "launch/option_values.h"
 
-#include <charconv>
 #include <cmath>
-#include <optional>
-#include <system_error>
 
 #include "kernels/base/byte_size.h"
 
 namespace switchyard {
-namespace {
-
-/// The number that is the whole of `text`, or nothing.
-template <typename Number>
-std::optional<Number> parse_number(std::string_view text) {
-  Number value{};
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return value;
-}
-
-}  // namespace
-
-int64_t parse_whole_number(std::string_view text, int64_t low, int64_t high) {
-  const auto value = parse_number<int64_t>(text);
-  if (value && *value >= low && *value <= high) return *value;
-  throw BadValue(concat("a whole number from ", low, " to ", high));
-}
 
 uint64_t parse_seed(std::string_view text) {
   const auto value = parse_number<uint64_t>(text);

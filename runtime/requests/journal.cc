@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 
@@ -27,11 +26,6 @@ bool is_written_directly(const std::string& output) {
   return output == "-" || (stat(output.c_str(), &status) == 0 && !S_ISREG(status.st_mode));
 }
 
-std::string parent_of(const std::string& path) {
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
-}
-
 [[noreturn]] void fail_open(const std::string& path) {
   fail_input("cannot write ", path, " (", std::strerror(errno),
              "): expected a folder that exists and may be written to; name another with --output");
@@ -43,20 +37,13 @@ FileHandle open_for_writing(const std::string& path, int flags) {
   return file;
 }
 
-void rename_file(const std::string& from, const std::string& to) {
-  if (std::rename(from.c_str(), to.c_str()) == 0) return;
-  fail_resource("cannot rename ", from, " to ", to, " (", std::strerror(errno),
-                "); the file is complete under its first name");
-}
-
 /// Gives a file that is complete its name. The file's bytes and then the folder's entry are on the
 /// disk when this returns, so that a power cut leaves the old file or the new one.
 void publish(FileHandle& file, const std::string& from, const std::string& to) {
   file.sync(from);
   file.close(from);
   rename_file(from, to);
-  const FileHandle folder = FileHandle::open(parent_of(to), O_RDONLY | O_DIRECTORY);
-  if (folder.is_open()) folder.sync(parent_of(to));
+  sync_folder_of(to);
 }
 
 /// Opens OUT.partial for this run alone. Truncated only once it is locked: it may be growing.
@@ -67,6 +54,8 @@ FileHandle open_partial(const std::string& path) {
     fail_input(path, " is being written by another run; wait for it, or give another --output");
   }
   if (ftruncate(file.descriptor(), 0) != 0) fail_open(path);
+  std::error_code ignored;
+  std::filesystem::remove(path + kMeta, ignored);
   return file;
 }
 
@@ -159,7 +148,13 @@ void ResultWriter::finish() {
     file_.close(name_);
   } else {
     const std::string meta = partial_ + kMeta;
-    if (std::filesystem::exists(meta)) rename_file(meta, output_ + kMeta);
+    // What stands beside results belongs to them: an earlier run's does not.
+    if (std::filesystem::exists(meta)) {
+      rename_file(meta, output_ + kMeta);
+    } else {
+      std::error_code ignored;
+      std::filesystem::remove(output_ + kMeta, ignored);
+    }
     publish(file_, partial_, output_);
   }
 }

@@ -31,9 +31,9 @@ class ResultWriter {
   void append(std::string_view line);
   /// Writes what append() held back.
   void flush();
-  /// Writes the rest, waits until it is on the disk and renames OUT.partial.meta.json, if there is
-  /// one, and OUT.partial. Call it once, last. Throws Error(kResource) when any of that fails; then
-  /// OUT is as it was before.
+  /// Writes the rest, waits until it is on the disk and renames OUT.partial.meta.json (without one
+  /// it removes OUT.meta.json, which belongs to an earlier run) and OUT.partial. Call it once,
+  /// last. Throws Error(kResource) when any of that fails; then OUT is as it was before.
   void finish();
 
  private:

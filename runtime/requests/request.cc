@@ -31,9 +31,17 @@ constexpr std::array<std::string_view, kNumFields> kFieldNames = {"id",
                                                                   "context_token_ids",
                                                                   "continuation_token_ids"};
 
-constexpr char kForms[] =
+constexpr char kRequestForms[] =
     "a request is {\"id\", \"text\"}, {\"id\", \"token_ids\"}, {\"id\", \"context\", "
     "\"continuation\"} or {\"id\", \"context_token_ids\", \"continuation_token_ids\"}";
+
+constexpr char kTextForm[] = "a line holds {\"text\"}";
+
+/// The keys that count, as bits, and what a message says of them.
+struct LineSchema {
+  unsigned fields = (1u << kNumFields) - 1;
+  const char* forms = kRequestForms;
+};
 
 Field field_named(std::string_view name) {
   for (size_t i = 0; i < kFieldNames.size(); ++i) {
@@ -57,6 +65,8 @@ class RequestHandler {
   static constexpr size_t max_string_size = static_cast<size_t>(-1);
   using error_code = boost::json::error_code;
   using string_view = boost::json::string_view;
+
+  explicit RequestHandler(const LineSchema& schema) : schema_(schema) {}
 
   bool has(Field field) const { return (present_ & (1u << field)) != 0; }
   RequestId& id() { return id_; }
@@ -95,6 +105,7 @@ class RequestHandler {
     if (depth_ != 1) return true;
     buffer_ += part;
     field_ = field_named(buffer_);
+    if ((schema_.fields & (1u << field_)) == 0) field_ = kIgnored;
     buffer_.clear();
     if (field_ == kIgnored) return true;
     if (has(field_)) fail_input("the key \"", kFieldNames[field_], "\" stands there twice");
@@ -161,7 +172,7 @@ class RequestHandler {
 
   // A value that no field takes: an error unless it stands below a key that is ignored.
   void value_found(const char* what) const {
-    if (depth_ == 0) fail_input("expected a JSON object, found ", what, "; ", kForms);
+    if (depth_ == 0) fail_input("expected a JSON object, found ", what, "; ", schema_.forms);
     if (field_ == kIgnored) return;
     const std::string_view name = kFieldNames[field_];
     if (field_ == kId) fail_input("\"id\" must be an integer or a string (found ", what, ")");
@@ -170,6 +181,7 @@ class RequestHandler {
     fail_input("\"", name, "\" must be a list of integers (found ", what, where, ")");
   }
 
+  LineSchema schema_;
   int depth_ = 0;
   Field field_ = kIgnored;
   unsigned present_ = 0;  // bit: field
@@ -179,12 +191,13 @@ class RequestHandler {
   std::array<std::vector<int32_t>, kNumFields> lists_;
 };
 
-void parse_json(std::string_view line, boost::json::basic_parser<RequestHandler>& parser) {
+void parse_json(std::string_view line, const LineSchema& schema,
+                boost::json::basic_parser<RequestHandler>& parser) {
   boost::json::error_code error;
   const size_t used = parser.write_some(false, line.data(), line.size(), error);
   if (!error && used < line.size()) error = boost::json::error::extra_data;
   if (error == boost::json::error::too_deep) {
-    fail_input("the line is nested more than 32 levels deep; ", kForms);
+    fail_input("the line is nested more than 32 levels deep; ", schema.forms);
   }
   if (error) {
     const size_t invalid = find_invalid_utf8(line);
@@ -219,22 +232,49 @@ RequestContent take_content(RequestHandler& handler) {
     content.context = std::move(handler.list_of(kContextTokenIds));
     content.scored = std::move(handler.list_of(kContinuationTokenIds));
   } else {
-    fail_input(kForms, " (found ", found.empty() ? "none of these keys" : found, ")");
+    fail_input(kRequestForms, " (found ", found.empty() ? "none of these keys" : found, ")");
   }
   return content;
 }
 
-Request parse_fields(std::string_view line) {
+boost::json::parse_options parse_options() {
   boost::json::parse_options options;
   options.max_depth = 32;
-  boost::json::basic_parser<RequestHandler> parser(options);
-  parse_json(line, parser);
+  return options;
+}
+
+Request parse_fields(std::string_view line) {
+  const LineSchema schema;
+  boost::json::basic_parser<RequestHandler> parser(parse_options(), schema);
+  parse_json(line, schema, parser);
   RequestHandler& handler = parser.handler();
-  if (!handler.has(kId)) fail_input("\"id\" is missing; ", kForms);
+  if (!handler.has(kId)) fail_input("\"id\" is missing; ", schema.forms);
   Request request;
   request.id = std::move(handler.id());
   request.content = take_content(handler);
   return request;
+}
+
+TextRecord parse_text_fields(std::string_view line, TextId id) {
+  const LineSchema schema = {1u << kText | (id == TextId::kRead ? 1u << kId : 0u), kTextForm};
+  boost::json::basic_parser<RequestHandler> parser(parse_options(), schema);
+  parse_json(line, schema, parser);
+  RequestHandler& handler = parser.handler();
+  if (!handler.has(kText)) fail_input("\"text\" is missing; ", schema.forms);
+  TextRecord record;
+  if (handler.has(kId)) record.id = std::move(handler.id());
+  record.text = std::move(handler.text_of(kText));
+  return record;
+}
+
+/// What `parse` gives; the place is put before the message of its error.
+template <typename Parse>
+auto parse_at(int64_t line_number, const std::string& source, Parse parse) {
+  try {
+    return parse();
+  } catch (const Error& error) {
+    throw Error(error.kind(), concat(source, ":", line_number, ": ", error.what()));
+  }
 }
 
 }  // namespace
@@ -258,13 +298,14 @@ std::string describe_place(const Request& request, const std::string& source) {
 }
 
 Request parse_request(std::string_view line, int64_t line_number, const std::string& source) {
-  try {
-    Request request = parse_fields(line);
-    request.line = line_number;
-    return request;
-  } catch (const Error& error) {
-    throw Error(error.kind(), concat(source, ":", line_number, ": ", error.what()));
-  }
+  Request request = parse_at(line_number, source, [&] { return parse_fields(line); });
+  request.line = line_number;
+  return request;
+}
+
+TextRecord parse_text_record(std::string_view line, int64_t line_number, const std::string& source,
+                             TextId id) {
+  return parse_at(line_number, source, [&] { return parse_text_fields(line, id); });
 }
 
 }  // namespace switchyard

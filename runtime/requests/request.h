@@ -36,6 +36,20 @@ struct Request {
 /// naming source and line, what is wrong and what is expected.
 Request parse_request(std::string_view line, int64_t line_number, const std::string& source);
 
+/// A text with whatever belongs to it, as `tokenize` and documents of `perplexity` have it.
+struct TextRecord {
+  std::optional<RequestId> id;
+  std::string text;
+};
+
+/// Whether the "id" of a text is of use; if not it may be anything.
+enum class TextId : uint8_t { kRead, kIgnored };
+
+/// Parses {"text"}, other keys are ignored; "id" may be left out. Throws Error(kInput) as
+/// parse_request.
+TextRecord parse_text_record(std::string_view line, int64_t line_number, const std::string& source,
+                             TextId id);
+
 /// Where a request stands, as messages begin: "IN.jsonl:12: request \"seven\"".
 std::string describe_place(const Request& request, const std::string& source);
 
@@ -63,5 +77,15 @@ struct ScoreResult {
 /// back as the same double; ".0" is appended where a number would read as an integer. Throws
 /// Error(kInternal) for non-finite values.
 std::string format_result(const ScoreResult& result);
+
+/// One text's tokens.
+struct TokenizedText {
+  std::optional<RequestId> id;
+  std::vector<int32_t> ids;
+  std::string decoded;  // valid UTF-8
+};
+
+/// One line without line end: keys in the order id (if there is one), ids, decoded.
+std::string format_result(const TokenizedText& result);
 
 }  // namespace switchyard

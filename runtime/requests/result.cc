@@ -74,4 +74,18 @@ std::string format_result(const ScoreResult& result) {
   return out;
 }
 
+std::string format_result(const TokenizedText& result) {
+  std::string out = "{";
+  if (result.id) {
+    out += "\"id\":";
+    append_id(*result.id, out);
+    out += ',';
+  }
+  out += "\"ids\":";
+  append_list(result.ids, out, [&out](int64_t id) { out += std::to_string(id); });
+  out += ",\"decoded\":";
+  append_json_string(result.decoded, out);
+  return out + "}";
+}
+
 }  // namespace switchyard

@@ -49,7 +49,8 @@ DictionaryLine parse_line(std::string_view line, int64_t line_number, const std:
 
 }  // namespace
 
-FairseqDictionary::FairseqDictionary(const std::string& path, int64_t embedding_rows) {
+FairseqDictionary::FairseqDictionary(const std::string& path,
+                                     std::optional<int64_t> embedding_rows) {
   for (const char* special : {"<s>", "<pad>", "</s>", "<unk>"}) {
     ids_.emplace(special, static_cast<int32_t>(symbols_.size()));
     symbols_.emplace_back(special);
@@ -61,12 +62,13 @@ FairseqDictionary::FairseqDictionary(const std::string& path, int64_t embedding_
     add_line(std::string_view(text).substr(begin, end - begin), ++line_number, path);
     begin = end + 1;
   }
-  if (size() > embedding_rows) {
+  if (!embedding_rows) return;
+  if (size() > *embedding_rows) {
     fail_input(path, " has ", line_number, " lines, with the 4 special symbols ", size(),
-               " ids, but the model has ", embedding_rows,
+               " ids, but the model has ", *embedding_rows,
                " embedding rows: it belongs to another model; ", kHelp);
   }
-  if (size() < embedding_rows) pad(path, embedding_rows);
+  if (size() < *embedding_rows) pad(path, *embedding_rows);
 }
 
 void FairseqDictionary::add_line(std::string_view line, int64_t line_number,

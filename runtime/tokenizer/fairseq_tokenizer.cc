@@ -33,8 +33,8 @@ size_t line_end_length(std::string_view text, size_t at) {
 
 }  // namespace
 
-FairseqTokenizer::FairseqTokenizer(const FairseqTokenizerFiles& files, int64_t embedding_rows,
-                                   Newlines newlines)
+FairseqTokenizer::FairseqTokenizer(const FairseqTokenizerFiles& files,
+                                   std::optional<int64_t> embedding_rows, Newlines newlines)
     : bpe_(files.directory + "/encoder.json", files.directory + "/vocab.bpe"), newlines_(newlines) {
   const FairseqDictionary dictionary(files.dictionary, embedding_rows);
   bytes_of_id_.resize(dictionary.size());
@@ -104,7 +104,8 @@ std::string FairseqTokenizer::decode(std::span<const int32_t> ids) const {
 }
 
 std::unique_ptr<Tokenizer> load_fairseq_tokenizer(const FairseqTokenizerFiles& files,
-                                                  int64_t embedding_rows, Newlines newlines) {
+                                                  std::optional<int64_t> embedding_rows,
+                                                  Newlines newlines) {
   return std::make_unique<FairseqTokenizer>(files, embedding_rows, newlines);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,7 +21,8 @@ namespace switchyard {
 class FairseqTokenizer final : public Tokenizer {
  public:
   /// See load_fairseq_tokenizer.
-  FairseqTokenizer(const FairseqTokenizerFiles& files, int64_t embedding_rows, Newlines newlines);
+  FairseqTokenizer(const FairseqTokenizerFiles& files, std::optional<int64_t> embedding_rows,
+                   Newlines newlines);
 
   std::vector<int32_t> encode(std::string_view text) const override;
   /// <s> and </s> are left out; other symbols that are no BPE id (<unk>, <pad>, madeupword0000)

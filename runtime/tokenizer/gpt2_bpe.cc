@@ -221,6 +221,20 @@ const std::string* Gpt2Bpe::find_bytes(int32_t id) const {
   return found == bytes_of_id_.end() ? nullptr : &found->second;
 }
 
+int32_t Gpt2Bpe::find_id(std::string_view bytes) const {
+  int32_t lowest = kNone;
+  for (const auto& [id, its_bytes] : bytes_of_id_) {
+    if (its_bytes == bytes && (lowest == kNone || id < lowest)) lowest = id;
+  }
+  return lowest;
+}
+
+int64_t Gpt2Bpe::vocab_size() const {
+  int64_t highest = -1;
+  for (const auto& [id, bytes] : bytes_of_id_) highest = std::max<int64_t>(highest, id);
+  return highest + 1;
+}
+
 const Gpt2Bpe::Merge* Gpt2Bpe::find_merge(int32_t left, int32_t right) const {
   const auto found = merges_.find(pair_key(left, right));
   return found == merges_.end() ? nullptr : &found->second;

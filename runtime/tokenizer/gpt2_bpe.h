@@ -24,6 +24,10 @@ class Gpt2Bpe {
 
   /// The bytes an id stands for; null when encoder.json has no such id.
   const std::string* find_bytes(int32_t id) const;
+  /// The lowest id that stands for these bytes; -1 when there is none. Looks at all of them.
+  int32_t find_id(std::string_view bytes) const;
+  /// Ids are below this.
+  int64_t vocab_size() const;
 
  private:
   struct Merge {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,9 +47,10 @@ struct FairseqTokenizerFiles {
 };
 
 /// GPT-2 byte-level BPE remapped through fairseq's dictionary. `embedding_rows` is the model's
-/// vocabulary: a shorter dictionary is padded with a warning, a longer one is an error. Throws
-/// Error(kInput) naming the file and line.
+/// vocabulary: a shorter dictionary is padded with a warning, a longer one is an error; without a
+/// model the vocabulary is the dictionary's. Throws Error(kInput) naming the file and line.
 std::unique_ptr<Tokenizer> load_fairseq_tokenizer(const FairseqTokenizerFiles& files,
-                                                  int64_t embedding_rows, Newlines newlines);
+                                                  std::optional<int64_t> embedding_rows,
+                                                  Newlines newlines);
 
 }  // namespace switchyard

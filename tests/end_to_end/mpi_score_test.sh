@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `switchyard score` under a real mpirun: the same bytes on every number of ranks, errors told once.
+# The commands under a real mpirun: the same bytes on every number of ranks, errors told once.
 # Usage: mpi_score_test.sh PROGRAM MPIRUN TEST_DATA
 set -euo pipefail
 
@@ -78,6 +78,51 @@ expect_error 3 model-rank-2.pt 3 score --model "$work/cut" --input "$work/duplic
 expect_error 3 "$work/none" 2 score --model "$work/none" --input "$work/duplicate.jsonl"
 expect_error 2 exchange-buffer 2 score --model "$model" --input "$model/requests_text.jsonl" \
   --exchange-buffer 100
+
+# The other commands: the bytes of one process, on files, pipes and standard output.
+text=$model/heldout_text.txt
+measure=(perplexity --model "$model" --threads 1 --json --tokens-per-sample 128 --context-window 32)
+"$program" "${measure[@]}" --input "$text" >"$work/perplexity" 2>"$work/log" ||
+  fail "perplexity without mpirun"
+"$program" tokenize --model "$model" --input "$model/tokenizer_expected.jsonl" \
+  --output "$work/tokens" 2>"$work/log" || fail "tokenize without mpirun"
+"$program" inspect --model "$model" --ranks 5 --tensors >"$work/report" 2>"$work/log" ||
+  fail "inspect without mpirun"
+[ "$(wc -l <"$work/tokens")" -eq 300 ] || fail "tokenize: not a line a text"
+for count in 1 2 3; do
+  ranks "$count" "${measure[@]}" --input "$text" --output "$work/out" ||
+    fail "perplexity on $count ranks: exit status"
+  cmp "$work/perplexity" "$work/out" >&2 || fail "perplexity on $count ranks: other bytes"
+  [ -s "$work/out.meta.json" ] || fail "perplexity on $count ranks: no OUT.meta.json"
+  rm -f "$work/out" "$work/out.meta.json"
+  ranks "$count" tokenize --model "$model" --input "$model/tokenizer_expected.jsonl" \
+    --output "$work/out" || fail "tokenize on $count ranks: exit status"
+  cmp "$work/tokens" "$work/out" >&2 || fail "tokenize on $count ranks: other bytes"
+  rm -f "$work/out"
+  ranks "$count" inspect --model "$model" --ranks 5 --tensors >"$work/out" ||
+    fail "inspect on $count ranks: exit status"
+  cmp "$work/report" "$work/out" >&2 || fail "inspect on $count ranks: another report"
+  ranks "$count" inspect --model "$model/model-rank-0.pt" --json >"$work/out" ||
+    fail "inspect of a file on $count ranks: exit status"
+  rm -f "$work/out"
+done
+cat "$text" | "$program" "${measure[@]}" --input - >"$work/piped_perplexity" 2>"$work/log" ||
+  fail "perplexity of a pipe: exit status"
+cmp "$work/perplexity" "$work/piped_perplexity" >&2 || fail "perplexity of a pipe: other bytes"
+: >"$work/empty.txt"
+printf '{"text":"good"}\n{"text":7}\n' >"$work/broken_texts.jsonl"
+expect_error 3 "no tokens" 2 perplexity --model "$model" --input "$work/empty.txt"
+expect_error 2 "tokens-per-sample" 3 perplexity --model "$model" --input "$text" \
+  --tokens-per-sample 5000
+expect_error 2 "capacity reference" 2 perplexity --model "$model" --input "$text" --batch-size 2
+expect_error 3 broken_texts.jsonl:2 3 tokenize --model "$model" --input "$work/broken_texts.jsonl"
+for target in "$work/cut" "$work/cut/model-rank-2.pt"; do
+  status=0
+  ranks 3 inspect --model "$target" >"$work/printed" || status=$?
+  [ "$status" -eq 3 ] || fail "inspect of $target: exit status $status"
+  [ -s "$work/printed" ] && fail "inspect of $target: a report of a broken file"
+  grep -q "model-rank-2.pt" "$work/log" || fail "inspect of $target: the file is not named"
+done
 
 # A pipe is read once; the input is never overwritten; one run at a time writes to OUT.
 cat "$model/requests_text.jsonl" | "$program" score --model "$model" --input /dev/stdin \

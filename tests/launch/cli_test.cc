@@ -77,6 +77,49 @@ TEST_F(Cli, HelpListsCommandsAndOptions) {
   EXPECT_EQ(result.err, "");
 }
 
+TEST_F(Cli, EveryCommandHasHelp) {
+  const std::pair<const char*, const char*> cases[] = {{"perplexity", "--tokens-per-sample N"},
+                                                       {"tokenize", "--input TEXTS.jsonl"},
+                                                       {"inspect", "--model DIR_OR_FILE"}};
+  for (const auto& [command, option] : cases) {
+    EXPECT_TRUE(contains(run("help").out, command));
+    const ProgramRun result = run(std::string(command) + " --help");
+    EXPECT_EQ(result.status, 0);
+    EXPECT_TRUE(contains(result.out, option)) << result.out;
+    EXPECT_TRUE(contains(result.out, "switchyard " + std::string(command) + ": ")) << result.out;
+    const ProgramRun bare = run(command);
+    EXPECT_EQ(bare.status, 2);
+    EXPECT_TRUE(contains(bare.err, std::string(command) + " needs --model")) << bare.err;
+  }
+}
+
+TEST_F(Cli, ResultsGoToStandardOutput) {
+  const std::string model = std::string(SWITCHYARD_TEST_DATA) + "/trained_moe_8e";
+  const ProgramRun table = run("inspect --model " + model);
+  EXPECT_EQ(table.status, 0) << table.err;
+  EXPECT_TRUE(contains(table.out, "fingerprint")) << table.out;
+  EXPECT_EQ(run("inspect --json --model " + model).out.front(), '{');
+  write("in.txt", "A text.\n");
+  const ProgramRun perplexity = run("perplexity --json --threads 1 --log-level error --model " +
+                                    model + " --input " + path("in.txt"));
+  EXPECT_EQ(perplexity.status, 0) << perplexity.err;
+  EXPECT_TRUE(perplexity.out.starts_with("{\"num_tokens\":")) << perplexity.out;
+  EXPECT_EQ(perplexity.err, "");
+  write("texts.jsonl", "{\"text\": \"A text.\"}\n");
+  const ProgramRun tokens =
+      run("tokenize --model " + model + " --output - --input " + path("texts.jsonl"));
+  EXPECT_EQ(tokens.status, 0) << tokens.err;
+  EXPECT_TRUE(tokens.out.starts_with("{\"ids\":[")) << tokens.out;
+}
+
+TEST_F(Cli, ABadFileIsRefusedByInspect) {
+  const std::string bad = std::string(SWITCHYARD_TEST_DATA) + "/bad/truncated_zip_half/model.pt";
+  const ProgramRun result = run("inspect --model " + bad);
+  EXPECT_EQ(result.status, 3);
+  EXPECT_EQ(result.out, "");
+  EXPECT_TRUE(contains(result.err, bad)) << result.err;
+}
+
 TEST_F(Cli, VersionNamesTheFeatures) {
   for (const char* arguments : {"--version", "version", "score --version"}) {
     const ProgramRun result = run(arguments);
@@ -94,6 +137,7 @@ TEST_F(Cli, UsageErrorsEndWithStatus2AndOneMessage) {
       {score("--threads two"), "--threads is 'two'; expected a whole number"},
       {score("--newlines both"), "expected one of eos, keep"},
       {score("stray"), "unexpected argument 'stray'"},
+      {score("--batch-size 2"), "--batch-size has no effect without --capacity reference"},
       {"help me", "help takes no argument"},
   };
   for (const auto& [arguments, message] : cases) {

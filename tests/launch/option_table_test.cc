@@ -1,10 +1,12 @@
 #include "launch/option_table.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
 
 #include "kernels/base/error.h"
+#include "launch/perplexity_options.h"
 #include "launch/score_options.h"
 
 namespace switchyard {
@@ -29,26 +31,26 @@ ScoreOptions parse(std::vector<std::string> arguments, const std::string& config
   OptionTable table = make_score_option_table(options);
   arguments.insert(arguments.begin(), kRequired.begin(), kRequired.end());
   table.apply(table.parse_config(config, "run.yaml"), table.parse_arguments(arguments).assignments);
-  options.listing = table.listing();
+  options.run.listing = table.listing();
   return options;
 }
 
 TEST(OptionTable, DefaultsAreTheDocumentedOnes) {
   const ScoreOptions options = parse({});
-  EXPECT_EQ(options.model, "m");
+  EXPECT_EQ(options.run.model, "m");
   EXPECT_EQ(options.input, "i");
   EXPECT_EQ(options.output, "o");
-  EXPECT_EQ(options.tokenizer_dir, "");
-  EXPECT_EQ(options.newlines, Newlines::kKeep);
-  EXPECT_EQ(options.special_tokens, SpecialTokens::kAdd);
+  EXPECT_EQ(options.run.tokenizer.directory, "");
+  EXPECT_EQ(options.run.tokenizer.newlines, Newlines::kKeep);
+  EXPECT_EQ(options.run.tokenizer.special_tokens, SpecialTokens::kAdd);
   EXPECT_EQ(options.truncate, Truncate::kError);
-  EXPECT_EQ(options.num_threads, 0);
-  EXPECT_EQ(options.max_batch_tokens, 4096);
-  EXPECT_EQ(options.exchange_buffer_bytes, 64 << 20);
-  EXPECT_EQ(options.exchange_timeout_seconds, 1800.0);
-  EXPECT_EQ(options.numerics, "auto");
-  EXPECT_EQ(options.backend, BackendKind::kAuto);
-  EXPECT_EQ(options.log_level, LogLevel::kInfo);
+  EXPECT_EQ(options.run.num_threads, 0);
+  EXPECT_EQ(options.run.max_batch_tokens, 4096);
+  EXPECT_EQ(options.run.exchange_buffer_bytes, 64 << 20);
+  EXPECT_EQ(options.run.exchange_timeout_seconds, 1800.0);
+  EXPECT_EQ(options.run.numerics, "auto");
+  EXPECT_EQ(options.run.backend, BackendKind::kAuto);
+  EXPECT_EQ(options.run.log_level, LogLevel::kInfo);
 }
 
 TEST(OptionTable, EveryOptionIsStored) {
@@ -86,22 +88,109 @@ TEST(OptionTable, EveryOptionIsStored) {
                                       "warning",
                                       "--strict-seed",
                                       "18446744073709551615"});
-  EXPECT_EQ(options.tokenizer_dir, "t");
-  EXPECT_EQ(options.dictionary, "d");
-  EXPECT_EQ(options.special_tokens, SpecialTokens::kNone);
-  EXPECT_EQ(options.newlines, Newlines::kEos);
+  EXPECT_EQ(options.run.tokenizer.directory, "t");
+  EXPECT_EQ(options.run.tokenizer.dictionary, "d");
+  EXPECT_EQ(options.run.tokenizer.special_tokens, SpecialTokens::kNone);
+  EXPECT_EQ(options.run.tokenizer.newlines, Newlines::kEos);
   EXPECT_EQ(options.truncate, Truncate::kLeft);
   EXPECT_EQ(options.top_logprobs, 5);
-  EXPECT_EQ(options.num_threads, 3);
-  EXPECT_EQ(options.max_batch_tokens, 64);
-  EXPECT_EQ(options.exchange_buffer_bytes, 65536);
-  EXPECT_EQ(options.placement, "p");
-  EXPECT_EQ(options.exchange_timeout_seconds, 2.5);
-  EXPECT_EQ(options.numerics, "cpu-fp32");
-  EXPECT_EQ(options.instruction_set, InstructionSet::kAvx2);
-  EXPECT_EQ(options.backend, BackendKind::kStrict);
-  EXPECT_EQ(options.strict_seed, UINT64_MAX);
-  EXPECT_EQ(options.log_level, LogLevel::kWarning);
+  EXPECT_EQ(options.run.num_threads, 3);
+  EXPECT_EQ(options.run.max_batch_tokens, 64);
+  EXPECT_EQ(options.run.exchange_buffer_bytes, 65536);
+  EXPECT_EQ(options.run.placement, "p");
+  EXPECT_EQ(options.run.exchange_timeout_seconds, 2.5);
+  EXPECT_EQ(options.run.numerics, "cpu-fp32");
+  EXPECT_EQ(options.run.instruction_set, InstructionSet::kAvx2);
+  EXPECT_EQ(options.run.backend, BackendKind::kStrict);
+  EXPECT_EQ(options.run.strict_seed, UINT64_MAX);
+  EXPECT_EQ(options.run.log_level, LogLevel::kWarning);
+}
+
+TEST(OptionTable, CapacityOptionsAreStored) {
+  EXPECT_EQ(parse({}).run.capacity.mode, Capacity::kNone);
+  EXPECT_FALSE(parse({"--capacity", "reference"}).run.capacity.fraction);
+  const CapacityOptions capacity = parse({"--capacity", "reference", "--capacity-fraction", "-1.0",
+                                          "--batch-size", "3", "--pad-batch-to", "4"})
+                                       .run.capacity;
+  EXPECT_EQ(capacity.mode, Capacity::kReference);
+  EXPECT_EQ(capacity.fraction, -1.0);
+  EXPECT_EQ(capacity.batch_size, 3);
+  EXPECT_EQ(capacity.pad_batch_to, 4);
+  EXPECT_EQ(parse({"--capacity-fraction=0.05"}, "capacity: reference\n").run.capacity.fraction,
+            0.05);
+}
+
+TEST(OptionTable, CapacityOptionsThatContradictEachOtherAreRefused) {
+  for (const char* name : {"capacity-fraction", "batch-size", "pad-batch-to"}) {
+    const std::string text = usage_error([&] { parse({concat("--", name), "1"}); });
+    EXPECT_EQ(text, concat("--", name, " has no effect without --capacity reference, which it ",
+                           "belongs to; add that or leave this out"));
+    const std::string source = concat(name, " in run.yaml, line 2");
+    EXPECT_EQ(usage_error([&] {
+                parse({"--capacity", "none"}, concat("capacity: reference\n", name, ": 1\n"));
+              }).find(source),
+              0u);
+  }
+  EXPECT_NE(usage_error([] {
+              parse({"--capacity", "reference", "--batch-size", "3", "--pad-batch-to", "2"});
+            }).find("--pad-batch-to is less than the batch of --batch-size 3"),
+            std::string::npos);
+  EXPECT_EQ(parse({"--capacity", "reference", "--batch-size", "3", "--pad-batch-to", "0"})
+                .run.capacity.pad_batch_to,
+            0);
+}
+
+PerplexityOptions parse_perplexity(std::vector<std::string> arguments,
+                                   const std::string& config = "") {
+  PerplexityOptions options;
+  OptionTable table = make_perplexity_option_table(options);
+  arguments.insert(arguments.begin(), {"--model", "m", "--input", "i"});
+  table.apply(table.parse_config(config, "run.yaml"), table.parse_arguments(arguments).assignments);
+  options.run.listing = table.listing();
+  return options;
+}
+
+TEST(OptionTable, PerplexityHasItsOwnOptionsAndThoseOfARun) {
+  const PerplexityOptions defaults = parse_perplexity({});
+  EXPECT_EQ(defaults.output, "-");
+  EXPECT_EQ(defaults.tokens_per_sample, 0);
+  EXPECT_EQ(defaults.context_window, 0);
+  EXPECT_EQ(defaults.break_mode, BreakMode::kNone);
+  EXPECT_EQ(defaults.form, ResultForm::kTable);
+  const PerplexityOptions options =
+      parse_perplexity({"--tokens-per-sample", "128", "--context-window", "64", "--break-mode",
+                        "complete", "--json", "--threads", "2", "--output", "o"});
+  EXPECT_EQ(options.tokens_per_sample, 128);
+  EXPECT_EQ(options.context_window, 64);
+  EXPECT_EQ(options.break_mode, BreakMode::kComplete);
+  EXPECT_EQ(options.form, ResultForm::kJson);
+  EXPECT_EQ(options.run.num_threads, 2);
+  EXPECT_EQ(options.output, "o");
+  EXPECT_NE(usage_error([] {
+              parse_perplexity({"--tokens-per-sample", "0"});
+            }).find("from 1"),
+            std::string::npos);
+  EXPECT_NE(usage_error([] {
+              parse_perplexity({"--break-mode", "line"});
+            }).find("complete"),
+            std::string::npos);
+}
+
+TEST(OptionTable, ASwitchIsGivenAloneOrAsTrue) {
+  EXPECT_EQ(parse_perplexity({}, "json: true\n").form, ResultForm::kJson);
+  EXPECT_EQ(parse_perplexity({"--json"}, "json: false\n").form, ResultForm::kJson);
+  EXPECT_NE(usage_error([] { parse_perplexity({}, "json: yes\n"); }).find("one of true, false"),
+            std::string::npos);
+  EXPECT_NE(usage_error([] {
+              parse_perplexity({"--json", "--json"});
+            }).find("given twice"),
+            std::string::npos);
+  EXPECT_NE(usage_error([] {
+              parse_perplexity({"--json", "true"});
+            }).find("argument 'true'"),
+            std::string::npos);
+  EXPECT_THAT(parse_perplexity({"--json"}).run.listing,
+              testing::Contains(std::pair<std::string, std::string>("json", "true")));
 }
 
 TEST(OptionTable, ADashIsAValueAndEqualSignsWork) {
@@ -115,8 +204,8 @@ TEST(OptionTable, ADashIsAValueAndEqualSignsWork) {
 TEST(OptionTable, CommandLineBeatsFileBeatsDefault) {
   const std::string config = "max-batch-tokens: 77\nthreads: 2\ninput: from_file\n";
   const ScoreOptions options = parse({"--threads", "5"}, config);
-  EXPECT_EQ(options.max_batch_tokens, 77);
-  EXPECT_EQ(options.num_threads, 5);
+  EXPECT_EQ(options.run.max_batch_tokens, 77);
+  EXPECT_EQ(options.run.num_threads, 5);
   EXPECT_EQ(options.input, "i");
 }
 
@@ -124,12 +213,12 @@ TEST(OptionTable, RequiredOptionsMayStandInTheFile) {
   ScoreOptions options;
   OptionTable table = make_score_option_table(options);
   table.apply(table.parse_config("model: a\ninput: \"-\"\noutput: b\n", "run.yaml"), {});
-  EXPECT_EQ(options.model, "a");
+  EXPECT_EQ(options.run.model, "a");
   EXPECT_EQ(options.input, "-");
 }
 
 TEST(OptionTable, ListingHoldsValuesInForceAndDefaults) {
-  const auto listing = parse({"--threads", "5"}, "newlines: eos\n").listing;
+  const auto listing = parse({"--threads", "5"}, "newlines: eos\n").run.listing;
   const auto value_of = [&](const std::string& name) -> std::string {
     for (const auto& [key, value] : listing) {
       if (key == name) return value;
@@ -182,8 +271,7 @@ TEST(OptionTable, BadValuesNameOptionValueAndExpectation) {
   EXPECT_EQ(message("--max-batch-tokens", "0"),
             "--max-batch-tokens is '0'; expected a whole number from 1 to 1073741824");
   EXPECT_EQ(message("--newlines", "EOS"), "--newlines is 'EOS'; expected one of eos, keep");
-  EXPECT_EQ(message("--capacity", "2"),
-            "--capacity is '2'; expected none, the only value this version has");
+  EXPECT_EQ(message("--capacity", "2"), "--capacity is '2'; expected one of none, reference");
   for (const auto& [name, value] :
        std::vector<std::pair<const char*, const char*>>{{"--threads", "-1"},
                                                         {"--threads", "2x"},
@@ -196,6 +284,10 @@ TEST(OptionTable, BadValuesNameOptionValueAndExpectation) {
                                                         {"--exchange-timeout", "-1"},
                                                         {"--numerics", "fast"},
                                                         {"--strict-seed", "-1"},
+                                                        {"--capacity-fraction", "inf"},
+                                                        {"--capacity-fraction", "0.5x"},
+                                                        {"--batch-size", "0"},
+                                                        {"--pad-batch-to", "-1"},
                                                         {"--log-level", "loud"}}) {
     EXPECT_NE(message(name, value).find("expected"), std::string::npos) << name << value;
   }

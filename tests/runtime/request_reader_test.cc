@@ -16,8 +16,8 @@ namespace {
 
 using Lines = std::vector<std::pair<int64_t, std::string>>;
 
-Lines read_lines(const std::string& path) {
-  LineReader reader(path);
+Lines read_lines(const std::string& path, LineForm form = LineForm::kRecords) {
+  LineReader reader(path, form);
   Lines lines;
   while (const auto line = reader.next()) lines.emplace_back(reader.line_number(), *line);
   EXPECT_FALSE(reader.next());
@@ -31,6 +31,33 @@ TEST(LineReaderTest, CountsLinesAndSkipsBlankOnes) {
   EXPECT_EQ(read_lines(path), (Lines{{1, "a"}, {4, "b"}, {6, "last"}}));
   EXPECT_EQ(read_lines(folder.write("empty", "")), Lines{});
   EXPECT_EQ(read_lines(folder.write("blank", "\n\n")), Lines{});
+}
+
+TEST(LineReaderTest, TextKeepsEveryLineAndKnowsEveryEnd) {
+  const TempFolder folder;
+  const auto lines = [&](const std::string& text) {
+    return read_lines(folder.write("in", text), LineForm::kText);
+  };
+  EXPECT_EQ(lines("a\r\n\n \t\rb\r\r\nlast"),
+            (Lines{{1, "a"}, {2, ""}, {3, " \t"}, {4, "b"}, {5, ""}, {6, "last"}}));
+  EXPECT_EQ(lines("a\n"), (Lines{{1, "a"}}));
+  EXPECT_EQ(lines("\n"), (Lines{{1, ""}}));
+  EXPECT_EQ(lines("\r"), (Lines{{1, ""}}));
+  EXPECT_EQ(lines(""), Lines{});
+  // Other line ends of Unicode, and U+FEFF, are characters like any other.
+  EXPECT_EQ(lines("\xEF\xBB\xBFx\x0B\xE2\x80\xA8y\n"),
+            (Lines{{1, "\xEF\xBB\xBFx\x0B\xE2\x80\xA8y"}}));
+}
+
+TEST(LineReaderTest, AnEndOfTwoBytesMayStandInTwoBlocks) {
+  const TempFolder folder;
+  const std::string first((size_t{1} << 18) - 1, 'x');  // "\r" is the last byte of the first block
+  const std::string path = folder.write("in", first + "\r\ny\n");
+  EXPECT_EQ(read_lines(path, LineForm::kText), (Lines{{1, first}, {2, "y"}}));
+  LineReader reader(path, LineForm::kText);
+  while (reader.next()) {
+  }
+  EXPECT_EQ(reader.bytes_done(), static_cast<int64_t>(first.size()) + 4);
 }
 
 TEST(LineReaderTest, TellsHowFarItIs) {
@@ -56,7 +83,7 @@ TEST(LineReaderTest, LinesLongerThanABlock) {
 TEST(LineReaderTest, LineLengthIsBounded) {
   const TempFolder folder;
   const std::string path = folder.write("in", "12345678\n123456789\n");
-  LineReader reader(path, 8);
+  LineReader reader(path, LineForm::kRecords, 8);
   EXPECT_EQ(reader.next(), "12345678");
   expect_error(ErrorKind::kInput, {"in:2", "longer than 8 bytes"}, [&] { reader.next(); });
 }

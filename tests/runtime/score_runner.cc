@@ -3,21 +3,27 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "parallel/thread_communicator.h"
 
 namespace switchyard {
+
+namespace json = boost::json;
+
 namespace {
 
-class NoProgress : public ProgressSink {
- public:
-  void start() override {}
-  void update(const Progress&) override {}
-  void finish(const Progress&) override {}
-};
+std::vector<json::value> parse_lines(std::istream& lines) {
+  std::vector<json::value> values;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty()) values.push_back(json::parse(line));
+  }
+  return values;
+}
 
 }  // namespace
 
@@ -53,19 +59,24 @@ std::string TemporaryFile::contents() const {
   return text.str();
 }
 
-std::string score(const ScoreSetup& setup) {
-  const TemporaryFile out("out.jsonl");
-  ScoreOptions options;
+RunOptions run_options(const ScoreSetup& setup) {
+  RunOptions options;
   options.model = test_data(setup.model);
-  const bool is_absolute = setup.input.front() == '/';
-  options.input = is_absolute ? setup.input : options.model + "/" + setup.input;
-  options.output = out.path();
   options.max_batch_tokens = setup.max_batch_tokens;
   options.exchange_buffer_bytes = setup.exchange_buffer_bytes;
-  options.newlines = setup.newlines;
-  options.truncate = setup.truncate;
-  options.top_logprobs = setup.top_logprobs;
+  options.tokenizer.newlines = setup.newlines;
   options.placement = setup.placement;
+  options.capacity = setup.capacity;
+  return options;
+}
+
+std::string input_path(const ScoreSetup& setup) {
+  const bool is_absolute = setup.input.front() == '/';
+  return is_absolute ? setup.input : test_data(setup.model) + "/" + setup.input;
+}
+
+void run_as_threads(const ScoreSetup& setup,
+                    const std::function<void(Backend&, Communicator&, ProgressSink&)>& work) {
   set_log_level(LogLevel::kError);
   BackendOptions backend;
   backend.kind = setup.backend;
@@ -76,9 +87,57 @@ std::string score(const ScoreSetup& setup) {
   world.seed = setup.seed;
   run_ranks(setup.num_ranks, world, backend, [&](Backend& device, Communicator& communicator) {
     NoProgress progress;
-    run_score(options, device, communicator, progress);
+    work(device, communicator, progress);
+  });
+}
+
+std::string score(const ScoreSetup& setup) {
+  const TemporaryFile out("out.jsonl");
+  ScoreOptions options;
+  options.run = run_options(setup);
+  options.input = input_path(setup);
+  options.output = out.path();
+  options.truncate = setup.truncate;
+  options.top_logprobs = setup.top_logprobs;
+  run_as_threads(setup, [&](Backend& device, Communicator& ranks, ProgressSink& progress) {
+    run_score(options, device, ranks, progress);
   });
   return out.contents();
+}
+
+std::string difference(const json::object& got, const json::object& expected, double tolerance) {
+  for (const char* key : {"id", "token_ids", "num_tokens", "is_greedy"}) {
+    if (expected.contains(key) && (!got.contains(key) || got.at(key) != expected.at(key))) {
+      return concat(key, " of ", json::serialize(got), " is not that of ",
+                    json::serialize(expected));
+    }
+  }
+  const json::array& have = got.at("token_logprobs").as_array();
+  const json::array& want = expected.at("token_logprobs").as_array();
+  if (have.size() != want.size()) return concat(have.size(), " log-probs for ", want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double error = std::abs(have[i].to_number<double>() - want[i].to_number<double>());
+    if (!(error <= tolerance)) {
+      return concat("token ", i, ": ", json::serialize(have[i]), " for ", json::serialize(want[i]));
+    }
+  }
+  return "";
+}
+
+std::string compare_files(const std::string& output, const std::string& expected_path,
+                          double tolerance) {
+  std::istringstream lines(output);
+  std::ifstream file(expected_path);
+  const std::vector<json::value> got = parse_lines(lines);
+  const std::vector<json::value> expected = parse_lines(file);
+  if (got.size() != expected.size()) {
+    return concat(got.size(), " results for ", expected.size(), " of ", expected_path);
+  }
+  for (size_t i = 0; i < got.size(); ++i) {
+    const std::string text = difference(got[i].as_object(), expected[i].as_object(), tolerance);
+    if (!text.empty()) return concat("result ", i, ": ", text);
+  }
+  return expected.empty() ? "nothing to compare" : "";
 }
 
 }  // namespace switchyard

@@ -11,7 +11,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
+#include <regex>
 #include <sstream>
 
 #include "parallel/token_dispatcher.h"
@@ -21,50 +23,6 @@ namespace switchyard {
 namespace {
 
 namespace json = boost::json;
-
-std::vector<json::value> parse_lines(std::istream& lines) {
-  std::vector<json::value> values;
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.empty()) values.push_back(json::parse(line));
-  }
-  return values;
-}
-
-/// Empty if `got` is `expected` within `tolerance` on each log-prob, else what differs first.
-std::string difference(const json::object& got, const json::object& expected, double tolerance) {
-  for (const char* key : {"id", "token_ids", "num_tokens", "is_greedy"}) {
-    if (expected.contains(key) && (!got.contains(key) || got.at(key) != expected.at(key))) {
-      return concat(key, " of ", json::serialize(got), " is not that of ",
-                    json::serialize(expected));
-    }
-  }
-  const json::array& have = got.at("token_logprobs").as_array();
-  const json::array& want = expected.at("token_logprobs").as_array();
-  if (have.size() != want.size()) return concat(have.size(), " log-probs for ", want.size());
-  for (size_t i = 0; i < want.size(); ++i) {
-    const double error = std::abs(have[i].to_number<double>() - want[i].to_number<double>());
-    if (!(error <= tolerance)) {
-      return concat("token ", i, ": ", json::serialize(have[i]), " for ", json::serialize(want[i]));
-    }
-  }
-  return "";
-}
-
-std::string compare_files(const std::string& output, const std::string& expected_path,
-                          double tolerance) {
-  std::istringstream lines(output);
-  std::ifstream file(expected_path);
-  const std::vector<json::value> got = parse_lines(lines);
-  const std::vector<json::value> expected = parse_lines(file);
-  if (got.size() != expected.size()) {
-    return concat(got.size(), " results for ", expected.size(), " of ", expected_path);
-  }
-  for (size_t i = 0; i < got.size(); ++i) {
-    const std::string text = difference(got[i].as_object(), expected[i].as_object(), tolerance);
-    if (!text.empty()) return concat("result ", i, ": ", text);
-  }
-  return expected.empty() ? "nothing to compare" : "";
-}
 
 TEST(Difference, SeesWrongNegativeAndMissingNumbers) {
   const auto of = [](const char* logprobs) {
@@ -81,15 +39,16 @@ TEST(Difference, SeesWrongNegativeAndMissingNumbers) {
 
 /// The cases of the reference implementation: a folder, its requests, what it computed.
 struct Golden {
-  const char* folder;
-  const char* requests;
-  const char* expected;
+  std::string folder;
+  std::string requests;
+  std::string expected;
   double tolerance;
   Newlines newlines = Newlines::kKeep;
+  CapacityOptions capacity = {};
 };
 
 std::ostream& operator<<(std::ostream& out, const Golden& golden) {
-  return out << golden.folder << '/' << golden.requests;
+  return out << golden.folder << '/' << golden.expected;
 }
 
 const Golden kGoldens[] = {
@@ -103,12 +62,53 @@ const Golden kGoldens[] = {
     {"fairseq/files_2x12", "requests.jsonl", "expected.jsonl", 3e-5},
     {"fairseq/arch_odd_sizes", "requests.jsonl", "expected.jsonl", 3e-5},
     {"fairseq/gate_ties", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/dense_legacy_container", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/moe_legacy_container", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/cfg_args_only_dense", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/cfg_dictconfig", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/names_legacy_v3", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/names_version2_dense", "requests.jsonl", "expected.jsonl", 1e-4},
+    {"fairseq/names_version_missing", "requests.jsonl", "expected.jsonl", 1e-4},
+    {"fairseq/files_fsdp_3_shards", "requests.jsonl", "expected.jsonl", 3e-5},
+    {"fairseq/files_moe_shard_names", "requests.jsonl", "expected.jsonl", 3e-5},
     {"trained_moe_8e", "requests_token_ids.jsonl", "expected_token_ids.jsonl", 1e-4},
     {"trained_moe_8e", "requests_text.jsonl", "expected_text_keep.jsonl", 1e-4},
     {"trained_moe_8e", "requests_text_eos.jsonl", "expected_text_eos.jsonl", 1e-4, Newlines::kEos},
     {"trained_moe_8e", "requests_pairs.jsonl", "expected_pairs.jsonl", 1e-4, Newlines::kEos},
     {"trained_moe_8e", "requests_pairs_token_ids.jsonl", "expected_pairs.jsonl", 1e-4},
 };
+
+/// The cases of a folder whose files are named by what the reference was run with: the fraction or
+/// "own", the batch size, and what a batch counts at least, as expected_0.1_b2_n5.jsonl.
+std::vector<Golden> capacity_goldens(const std::string& folder, const std::string& requests,
+                                     double tolerance) {
+  static const std::regex form(
+      R"(expected_(?:capacity_)?(own|[-.0-9]+)_b(\d+)(?:_n(\d+))?\.jsonl)");
+  std::vector<Golden> goldens;
+  for (const auto& file : std::filesystem::directory_iterator(test_data(folder))) {
+    const std::string name = file.path().filename().string();
+    std::smatch parts;
+    if (!std::regex_match(name, parts, form)) continue;
+    CapacityOptions capacity;
+    capacity.mode = Capacity::kReference;
+    if (parts[1] != "own") capacity.fraction = std::stod(parts[1]);
+    capacity.batch_size = std::stoll(parts[2]);
+    if (parts[3].matched) capacity.pad_batch_to = std::stoll(parts[3]);
+    goldens.push_back({folder, requests, name, tolerance, Newlines::kKeep, capacity});
+  }
+  return goldens;
+}
+
+/// What the reference drops, its batches being a part of the numbers.
+std::vector<Golden> all_capacity_goldens() {
+  std::vector<Golden> all = capacity_goldens("trained_moe_8e", "requests_capacity.jsonl", 1e-4);
+  for (const char* name : {"batch_prioritized", "batch_prioritized_b3", "dummy_rows", "few_tokens",
+                           "normalize_before", "pad_mask", "top1", "top2"}) {
+    std::ranges::copy(capacity_goldens(concat("fairseq/capacity_", name), "requests.jsonl", 3e-5),
+                      std::back_inserter(all));
+  }
+  return all;
+}
 
 class ScoreGoldenTest : public testing::TestWithParam<Golden> {};
 
@@ -118,17 +118,20 @@ TEST_P(ScoreGoldenTest, GivesTheReferencesNumbersOnAnyNumberOfRanks) {
   setup.model = golden.folder;
   setup.input = golden.requests;
   setup.newlines = golden.newlines;
+  setup.capacity = golden.capacity;
   const std::string alone = score(setup);
   EXPECT_EQ(compare_files(alone, test_data(concat(golden.folder, "/", golden.expected)),
                           golden.tolerance),
             "");
   for (const int ranks : {2, 3}) {
     setup.num_ranks = ranks;
+    setup.max_batch_tokens = 40 * ranks;  // other steps; a longer capacity batch runs alone
     EXPECT_TRUE(alone == score(setup)) << setup.text();
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, ScoreGoldenTest, testing::ValuesIn(kGoldens));
+INSTANTIATE_TEST_SUITE_P(Capacity, ScoreGoldenTest, testing::ValuesIn(all_capacity_goldens()));
 
 /// Every schedule must give the bytes of the plainest one.
 class ScoreBytesTest : public testing::TestWithParam<const char*> {
@@ -248,6 +251,8 @@ std::string error_of(ScoreSetup setup, const std::string& lines) {
   ADD_FAILURE() << "no error for " << lines;
   return "";
 }
+
+TEST(Score, TheCapacityGoldensAreThere) { EXPECT_GE(all_capacity_goldens().size(), 30u); }
 
 TEST(Score, UserErrorsAreAgreedAndNameTheLine) {
   ScoreSetup setup;

@@ -1,0 +1,220 @@
+#include "launch/run_options.h"
+
+#include "launch/option_values.h"
+
+namespace switchyard {
+namespace {
+
+constexpr int64_t kMaxThreads = 4096;                  // far above any machine
+constexpr int64_t kMaxBatchTokens = int64_t{1} << 30;  // above any memory
+constexpr int64_t kMaxBatchSize = int64_t{1} << 20;    // above any memory
+constexpr int64_t kSmallestExchangeBuffer = 1;         // the model sets the true limit
+
+/// Refuses what has no meaning without a capacity, and batches that are padded to less than
+/// themselves.
+void check_capacity(const OptionTable& table, const CapacityOptions& capacity) {
+  if (capacity.mode == Capacity::kNone) {
+    for (const char* name : {"capacity-fraction", "batch-size", "pad-batch-to"}) {
+      const Assignment* given = table.find_given(name);
+      if (given == nullptr) continue;
+      fail_usage(describe_option(*given), " has no effect without --capacity reference, which it ",
+                 "belongs to; add that or leave this out");
+    }
+    return;
+  }
+  if (capacity.pad_batch_to != 0 && capacity.pad_batch_to < capacity.batch_size) {
+    fail_usage(describe_option(*table.find_given("pad-batch-to")),
+               " is less than the batch of --batch-size ", capacity.batch_size, "; give at least ",
+               capacity.batch_size, ", or 0 for no padding");
+  }
+}
+
+std::vector<OptionSpec> capacity_options(CapacityOptions& capacity) {
+  const auto set_fraction = [&capacity](const std::string& text) {
+    capacity.fraction = parse_finite(text);
+  };
+  return {{.name = "capacity",
+           .value_name = "none|reference",
+           .default_text = "none",
+           .help = "rows an expert takes from a batch: all that are routed to it, or as fairseq's "
+                   "gates at evaluation, which drop what exceeds the expert's capacity",
+           .set = store_choice(capacity.mode,
+                               {{"none", Capacity::kNone}, {"reference", Capacity::kReference}})},
+          {.name = "capacity-fraction",
+           .value_name = "F",
+           .default_text = "the checkpoint's own",
+           .help = "capacity of each expert as a part of the batch's positions; 0 or less: by the "
+                   "number of experts",
+           .set = set_fraction},
+          {.name = "batch-size",
+           .value_name = "B",
+           .default_text = "1",
+           .help = "consecutive sequences of the input that share the experts' capacity",
+           .set = store_whole_number(capacity.batch_size, 1, kMaxBatchSize)},
+          {.name = "pad-batch-to",
+           .value_name = "N",
+           .default_text = "0",
+           .help = "sequences that a batch's capacity counts at least; 0: those it has",
+           .set = store_whole_number(capacity.pad_batch_to, 0, kMaxBatchSize)}};
+}
+
+}  // namespace
+
+OptionSpec model_option(std::string& model) {
+  return {.name = "model",
+          .value_name = "DIR",
+          .help = "directory of the checkpoint",
+          .set = store_path(model, "a directory"),
+          .need = OptionNeed::kRequired};
+}
+
+OptionSpec threads_option(int& num_threads) {
+  const auto set_threads = [&num_threads](const std::string& text) {
+    num_threads = text == "auto" ? 0 : static_cast<int>(parse_whole_number(text, 0, kMaxThreads));
+  };
+  return {.name = "threads",
+          .value_name = "N",
+          .default_text = "auto",
+          .help = "threads of each rank; auto: its cores, shared by the ranks that may use them",
+          .set = set_threads,
+          .scope = OptionScope::kRank};
+}
+
+OptionSpec log_level_option(LogLevel& level) {
+  return {.name = "log-level",
+          .value_name = "LEVEL",
+          .default_text = "info",
+          .help = "error, warning, info or debug; progress is shown from info on",
+          .set = store_choice(level, {{"error", LogLevel::kError},
+                                      {"warning", LogLevel::kWarning},
+                                      {"info", LogLevel::kInfo},
+                                      {"debug", LogLevel::kDebug}}),
+          .scope = OptionScope::kRank};
+}
+
+OptionSpec progress_option(ProgressForm& form) {
+  return {
+      .name = "progress",
+      .value_name = "FORM",
+      .default_text = "auto",
+      .help =
+          "bar, lines or none; auto: a bar on a terminal (mpirun hides it: say bar), else lines",
+      .set = store_choice(form, {{"auto", ProgressForm::kAuto},
+                                 {"bar", ProgressForm::kBar},
+                                 {"lines", ProgressForm::kLines},
+                                 {"none", ProgressForm::kNone}}),
+      .scope = OptionScope::kRank};
+}
+
+OptionSpec json_option(ResultForm& form) {
+  return {.name = "json",
+          .default_text = "false",
+          .help = "the result as one JSON object instead of a table",
+          .set = store_choice(form, {{"true", ResultForm::kJson}, {"false", ResultForm::kTable}})};
+}
+
+OptionGroup tokenizer_options(TokenizerOptions& o) {
+  return {
+      "Tokenizer",
+      {{.name = "tokenizer",
+        .value_name = "DIR",
+        .default_text = "the model's directory",
+        .help = "directory with encoder.json and vocab.bpe",
+        .set = store_path(o.directory, "a directory")},
+       {.name = "dict",
+        .value_name = "FILE",
+        .default_text = "dict.txt in the model's directory",
+        .help = "dictionary of a fairseq model",
+        .set = store_path(o.dictionary, "a file")},
+       {.name = "special-tokens",
+        .value_name = "add|none",
+        .default_text = "add",
+        .help = "what the tokenizer's post-processor adds to a text; fairseq's adds nothing",
+        .set = store_choice(o.special_tokens,
+                            {{"add", SpecialTokens::kAdd}, {"none", SpecialTokens::kNone}})},
+       {.name = "newlines",
+        .value_name = "eos|keep",
+        .default_text = "keep",
+        .help = "line ends of a text become </s>, or are encoded like any character",
+        .set = store_choice(o.newlines, {{"eos", Newlines::kEos}, {"keep", Newlines::kKeep}})}}};
+}
+
+OptionGroup numerics_options(RunOptions& o) {
+  OptionGroup group = {
+      "Numbers",
+      {{.name = "numerics",
+        .value_name = "CLASS",
+        .default_text = "auto",
+        .help = "arithmetic class: auto or cpu-fp32",
+        .set = store_choice(o.numerics, {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}})}},
+      [&o](const OptionTable& table) { check_capacity(table, o.capacity); }};
+  for (OptionSpec& option : capacity_options(o.capacity)) group.options.push_back(option);
+  return group;
+}
+
+OptionGroup execution_options(RunOptions& o) {
+  const auto set_exchange_buffer = [&o](const std::string& text) {
+    o.exchange_buffer_bytes = parse_bytes(text, kSmallestExchangeBuffer);
+  };
+  return {
+      "Execution (no result depends on these)",
+      {threads_option(o.num_threads),
+       {.name = "max-batch-tokens",
+        .value_name = "N",
+        .default_text = "4096",
+        .help = "rows of one rank in one step; a longer sequence or batch runs alone",
+        .set = store_whole_number(o.max_batch_tokens, 1, kMaxBatchTokens)},
+       {.name = "exchange-buffer",
+        .value_name = "BYTES",
+        .default_text = "64MiB",
+        .help = "memory of each rank for rows between ranks; a smaller one takes more rounds",
+        .set = set_exchange_buffer},
+       {.name = "placement",
+        .value_name = "FILE",
+        .default_text = "contiguous",
+        .help = "which rank holds which expert",
+        .set = store_path(o.placement, "a file")},
+       {.name = "load-readers-per-node",
+        .value_name = "N",
+        .default_text = "0",
+        .help = "ranks of a node that read the checkpoint at a time; 0: all, less for slow disks",
+        .set = store_whole_number(o.load_readers_per_node, 0, kMaxThreads)},
+       {.name = "instruction-set",
+        .value_name = "SET",
+        .default_text = "auto",
+        .help = "auto, avx512, avx2 or portable",
+        .set = store_choice(o.instruction_set, {{"auto", InstructionSet::kAuto},
+                                                {"avx512", InstructionSet::kAvx512},
+                                                {"avx2", InstructionSet::kAvx2},
+                                                {"portable", InstructionSet::kPortable}}),
+        .scope = OptionScope::kRank}}};
+}
+
+OptionGroup operation_options(RunOptions& o) {
+  const auto set_timeout = [&o](const std::string& text) {
+    o.exchange_timeout_seconds = parse_seconds(text);
+  };
+  const auto set_seed = [&o](const std::string& text) { o.strict_seed = parse_seed(text); };
+  return {"Operation",
+          {log_level_option(o.log_level),
+           progress_option(o.progress),
+           {.name = "exchange-timeout",
+            .value_name = "SECONDS",
+            .default_text = "1800",
+            .help = "ends the job when one exchange takes longer; 0: never",
+            .set = set_timeout},
+           {.name = "backend",
+            .value_name = "KIND",
+            .default_text = "auto",
+            .help = "auto, cpu, or strict: the cpu behind a device-like schedule, for tests",
+            .set = store_choice(o.backend, {{"auto", BackendKind::kAuto},
+                                            {"cpu", BackendKind::kCpu},
+                                            {"strict", BackendKind::kStrict}})},
+           {.name = "strict-seed",
+            .value_name = "N",
+            .default_text = "1",
+            .help = "seed of the strict backend's delays",
+            .set = set_seed}}};
+}
+
+}  // namespace switchyard

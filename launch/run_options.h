@@ -1,0 +1,28 @@
+// The options that several commands share.
+#pragma once
+
+#include "launch/option_table.h"
+#include "runtime/result_form.h"
+#include "runtime/run_options.h"
+
+namespace switchyard {
+
+// Entries and groups of an OptionTable that store into the given object, which must outlive it.
+
+OptionSpec model_option(std::string& model);
+OptionSpec threads_option(int& num_threads);
+OptionSpec log_level_option(LogLevel& level);
+OptionSpec progress_option(ProgressForm& form);
+/// --json, a switch.
+OptionSpec json_option(ResultForm& form);
+
+/// --tokenizer, --dict, --special-tokens, --newlines.
+OptionGroup tokenizer_options(TokenizerOptions& options);
+/// --numerics, --capacity and what belongs to it.
+OptionGroup numerics_options(RunOptions& options);
+/// --threads, --max-batch-tokens, --exchange-buffer, --placement, --instruction-set.
+OptionGroup execution_options(RunOptions& options);
+/// --log-level, --progress, --exchange-timeout, --backend, --strict-seed.
+OptionGroup operation_options(RunOptions& options);
+
+}  // namespace switchyard

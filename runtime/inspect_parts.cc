@@ -1,0 +1,221 @@
+#include "runtime/inspect_parts.h"
+
+#include <filesystem>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "kernels/base/error.h"
+#include "runtime/checkpoint/expected_tensors.h"
+#include "runtime/checkpoint/random_file.h"
+
+namespace switchyard {
+namespace {
+
+/// What a tensor is for, in the order of the report.
+enum class Purpose : uint8_t {
+  kEmbedding,
+  kPositions,
+  kAttention,
+  kNorms,
+  kDenseFfn,
+  kRouters,
+  kExperts,
+  kOutput,
+};
+
+const char* name_of(Purpose purpose) {
+  switch (purpose) {
+    case Purpose::kEmbedding:
+      return "embedding";
+    case Purpose::kPositions:
+      return "positions";
+    case Purpose::kAttention:
+      return "attention";
+    case Purpose::kNorms:
+      return "norms";
+    case Purpose::kDenseFfn:
+      return "dense feed-forward";
+    case Purpose::kRouters:
+      return "routers";
+    case Purpose::kExperts:
+      return "experts";
+    case Purpose::kOutput:
+      return "output";
+  }
+  return "";
+}
+
+struct TensorUse {
+  Purpose purpose = Purpose::kEmbedding;
+  int64_t expert = -1;  // global id
+};
+
+/// The use of every tensor of a model by name, the last ".weight" or ".bias" left out.
+class TensorUses {
+ public:
+  explicit TensorUses(const ModelConfig& config) {
+    const TensorNames& names = config.names;
+    uses_[names.output] = {Purpose::kOutput};
+    uses_[names.embedding] = {Purpose::kEmbedding};
+    uses_[names.positions] = {Purpose::kPositions};
+    uses_[names.final_norm] = {Purpose::kNorms};
+    for (int layer = 0; layer < config.num_layers(); ++layer) add_layer(config, layer);
+  }
+
+  /// Null for a tensor that the model does not read.
+  const TensorUse* find(const std::string& tensor) const {
+    const auto found = uses_.find(tensor.substr(0, tensor.rfind('.')));
+    return found == uses_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  void add_layer(const ModelConfig& config, int layer) {
+    const TensorNames& names = config.names;
+    const auto add = [&](const std::string& name, Purpose purpose) {
+      uses_[tensor_name(name, layer)] = {purpose};
+    };
+    for (const std::string* name :
+         {&names.query, &names.key, &names.value, &names.attention_output}) {
+      add(*name, Purpose::kAttention);
+    }
+    add(names.attention_norm, Purpose::kNorms);
+    add(names.ffn_norm, Purpose::kNorms);
+    if (config.layers[static_cast<size_t>(layer)] == FfnKind::kDense) {
+      add(names.ffn_up, Purpose::kDenseFfn);
+      add(names.ffn_down, Purpose::kDenseFfn);
+      return;
+    }
+    add(names.gate, Purpose::kRouters);
+    for (int64_t expert = 0; expert < config.router.num_experts; ++expert) {
+      uses_[tensor_name(names.expert_up, layer, expert)] = {Purpose::kExperts, expert};
+      uses_[tensor_name(names.expert_down, layer, expert)] = {Purpose::kExperts, expert};
+    }
+  }
+
+  std::map<std::string, TensorUse> uses_;
+};
+
+/// Elements and bytes of some tensors.
+struct Amount {
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+};
+
+ReportSection total_section(const ModelConfig& config, const Amount& all, const Amount& experts) {
+  const int64_t dense = all.parameters - experts.parameters;
+  const int64_t used = config.router.num_experts == 0
+                           ? 0
+                           : experts.parameters / config.router.num_experts * config.router.top_k;
+  ReportSection section = make_facts("parameters", "");
+  section.add_fact("total", all.parameters);
+  section.add_fact("outside_experts", dense);
+  section.add_fact("experts", experts.parameters);
+  section.add_fact("active_per_token", dense + used);
+  section.add_fact("bytes", byte_value(all.bytes));
+  return section;
+}
+
+/// "0-3, 8": ascending numbers.
+std::string range_text(const std::set<int64_t>& numbers) {
+  std::string text;
+  for (auto at = numbers.begin(); at != numbers.end();) {
+    const int64_t first = *at;
+    int64_t last = first;
+    for (++at; at != numbers.end() && *at == last + 1; ++at) ++last;
+    text += concat(text.empty() ? "" : ", ", first);
+    if (last > first) text += concat("-", last);
+  }
+  return text.empty() ? "-" : text;
+}
+
+std::string file_name(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
+
+/// What stands in one file.
+struct FileContents {
+  int64_t tensors = 0;
+  std::set<int64_t> experts;
+};
+
+std::vector<FileContents> contents_of_files(const Checkpoint& checkpoint) {
+  const TensorUses uses(checkpoint.config);
+  std::vector<FileContents> contents(checkpoint.index.files.size());
+  for (const auto& [name, entry] : checkpoint.index.tensors) {
+    std::set<int32_t> files;
+    for (const TensorExtent& extent : entry.extents) files.insert(extent.file);
+    if (files.empty()) files.insert(entry.file);
+    const TensorUse* use = uses.find(name);
+    for (const int32_t file : files) {
+      FileContents& in_file = contents[static_cast<size_t>(file)];
+      ++in_file.tensors;
+      if (use != nullptr && use->expert >= 0) in_file.experts.insert(use->expert);
+    }
+  }
+  return contents;
+}
+
+}  // namespace
+
+std::vector<ReportSection> parameter_sections(const Checkpoint& checkpoint) {
+  const TensorUses uses(checkpoint.config);
+  std::map<std::pair<Purpose, DType>, Amount> amounts;
+  Amount all, experts;
+  for (const ExpectedTensor& tensor : expected_tensors(checkpoint.config)) {
+    const TensorEntry& entry = checkpoint.index.at(tensor.name);
+    const TensorUse* use = uses.find(tensor.name);
+    SWITCHYARD_CHECK(use != nullptr, tensor.name);
+    Amount& its = amounts[{use->purpose, entry.dtype}];
+    for (Amount* amount : {&its, &all, use->expert >= 0 ? &experts : nullptr}) {
+      if (amount == nullptr) continue;
+      amount->parameters += entry.num_elements();
+      amount->bytes += entry.bytes();
+    }
+  }
+  ReportSection table = {"weights",
+                         "weights as stored",
+                         ReportSection::Form::kRows,
+                         {"for", "type", "parameters", "bytes"},
+                         {}};
+  for (const auto& [key, amount] : amounts) {
+    table.rows.push_back({name_of(key.first), std::string(name_of(key.second)), amount.parameters,
+                          byte_value(amount.bytes)});
+  }
+  return {total_section(checkpoint.config, all, experts), table};
+}
+
+ReportSection file_section(const Checkpoint& checkpoint) {
+  const std::vector<FileContents> contents = contents_of_files(checkpoint);
+  ReportSection section = {
+      "files",
+      "",
+      ReportSection::Form::kRows,
+      {"file", "container", "bytes", "tensors", "experts_of_a_layer", "expert_ids"},
+      {}};
+  for (size_t i = 0; i < contents.size(); ++i) {
+    const CheckpointFile& file = checkpoint.index.files[i];
+    section.rows.push_back({file_name(file.path), torch_container_name(file.path),
+                            byte_value(file.bytes), contents[i].tensors,
+                            static_cast<int64_t>(contents[i].experts.size()),
+                            range_text(contents[i].experts)});
+  }
+  return section;
+}
+
+ReportSection tensor_section(const Checkpoint& checkpoint) {
+  ReportSection section = {"tensors",
+                           "tensors",
+                           ReportSection::Form::kRows,
+                           {"tensor", "type", "shape", "bytes", "file"},
+                           {}};
+  for (const auto& [name, entry] : checkpoint.index.tensors) {
+    const int32_t file = entry.extents.empty() ? entry.file : entry.extents.front().file;
+    section.rows.push_back({name, std::string(name_of(entry.dtype)), entry.shape,
+                            byte_value(entry.bytes()),
+                            file_name(checkpoint.index.files[static_cast<size_t>(file)].path)});
+  }
+  return section;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,125 @@
+#include "runtime/model_job.h"
+
+#include <limits>
+#include <utility>
+
+#include "kernels/base/log.h"
+#include "runtime/run_stats.h"
+
+namespace switchyard {
+namespace {
+
+/// Shares rank 0's summary: it decides the size of everyone's buffers.
+RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
+  const auto from_root = [&](int64_t value) {
+    constexpr int64_t kElsewhere = std::numeric_limits<int64_t>::min();
+    return control.all_max(control.rank() == 0 ? value : kElsewhere, {.phase = "requests"});
+  };
+  return {from_root(summary.num_requests), from_root(summary.total_rows),
+          from_root(summary.largest_unit_rows), from_root(summary.largest_unit_pages)};
+}
+
+}  // namespace
+
+ModelJob::ModelJob(const RunOptions& options, Backend& backend, Communicator& world)
+    : options_(options),
+      backend_(backend),
+      world_(world),
+      control_(backend, world),
+      checkpoint_(open_checkpoint(options.model, control_)),
+      numerics_(agree_on_numerics(options.numerics, backend, checkpoint_, control_)) {
+  if (!is_root()) return;
+  log_start();
+  log_capacity();
+}
+
+std::optional<CapacityShape> ModelJob::capacity() const {
+  const CapacityOptions& capacity = options_.capacity;
+  if (capacity.mode == Capacity::kNone) return std::nullopt;
+  CapacityShape shape;
+  shape.fraction = capacity.fraction.value_or(config().capacity.eval_fraction);
+  shape.batch_size = capacity.batch_size;
+  shape.pad_batch_to = capacity.pad_batch_to;
+  return shape;
+}
+
+RunMeta ModelJob::meta() const {
+  return {options_.version, numerics_.text(), checkpoint_.fingerprint, options_.listing};
+}
+
+RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_logprobs,
+                                   PlacementText placement) const {
+  RuntimeSettings settings;
+  settings.max_batch_tokens = options_.max_batch_tokens;
+  settings.largest_unit_rows = summary.largest_unit_rows;
+  settings.largest_unit_pages = summary.largest_unit_pages;
+  settings.total_rows = summary.total_rows;
+  settings.exchange_buffer_bytes = options_.exchange_buffer_bytes;
+  settings.top_logprobs = top_logprobs;
+  settings.placement = std::move(placement);
+  settings.load_readers_per_node = options_.load_readers_per_node;
+  if (const auto shape = capacity()) settings.capacity_fraction = shape->fraction;
+  return settings;
+}
+
+RequestSummary ModelJob::load(int64_t top_logprobs,
+                              const std::function<RequestSummary()>& check_input) {
+  RequestSummary summary;
+  PlacementText placement;
+  control_.agree(
+      [&] {
+        if (!is_root()) return;
+        placement = read_placement_file(options_.placement);
+        make_placements(placement, config(), control_.size());
+        summary = check_input();
+        // Settings that cannot work are told before the model is loaded.
+        workspace_limits(config(), settings(summary, top_logprobs, placement), control_.size());
+      },
+      // The others wait while rank 0 reads and tokenises the whole input.
+      {.phase = "requests", .patience = Patience::kForever});
+  summary = share(summary, control_);
+  placement = {options_.placement, control_.broadcast(placement.text, 0, {.phase = "placement"})};
+  reader_ = std::make_unique<TensorReader>(checkpoint_.index);
+  model_ = std::make_unique<ModelRuntime>(checkpoint_, *reader_,
+                                          settings(summary, top_logprobs, std::move(placement)),
+                                          backend_, world_, control_);
+  engine_ = std::make_unique<Engine>(control_, model_->transformer(), model_->clock(),
+                                     model_->schedule_limits());
+  return summary;
+}
+
+void ModelJob::finish(const std::function<void()>& publish) {
+  const std::vector<RankStats> stats = gather_stats(model_->stats(*engine_), control_);
+  control_.agree(
+      [&] {
+        if (is_root()) publish();
+      },
+      {.phase = "end of results"});
+  if (is_root()) log_info("ranks\n", stats_text(stats, config().moe_layers()));
+}
+
+void ModelJob::log_start() const {
+  for (const std::string& warning : checkpoint_.warnings) log_warning(warning);
+  log_info("model: ", config().family, ", ", config().num_layers(), " layers of width ",
+           config().hidden_size, ", ", config().num_moe_layers(), " with ",
+           config().router.num_experts, " experts, vocabulary ", config().vocab_size, ", ",
+           config().max_positions, " positions");
+  log_info("numerics: ", numerics_.text(), "; checkpoint ", checkpoint_.fingerprint);
+  log_info(world_.size(), " ranks over ", world_.transport(), "; rank 0 on ",
+           backend_.description());
+}
+
+void ModelJob::log_capacity() const {
+  const std::optional<CapacityShape> shape = capacity();
+  if (!shape) return;
+  if (config().num_moe_layers() == 0) {
+    log_warning("--capacity reference: the model has no experts, so that it changes no number");
+    return;
+  }
+  log_info("capacity: reference, fraction ", shape->fraction,
+           options_.capacity.fraction ? " of --capacity-fraction" : " of the checkpoint",
+           ", batches of ", shape->batch_size, " sequences",
+           shape->pad_batch_to > 0 ? concat(" counted as ", shape->pad_batch_to) : "");
+}
+
+}  // namespace switchyard

@@ -1,0 +1,58 @@
+// What every command that runs a model is asked to do: plain data, filled by the command line.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/base/log.h"
+#include "runtime/progress.h"
+#include "runtime/tokenizer/open_tokenizer.h"
+
+namespace switchyard {
+
+/// How many rows an expert takes from a batch.
+enum class Capacity : uint8_t {
+  kNone,       ///< every row that is routed to it
+  kReference,  ///< as fairseq's gates at evaluation: a row beyond the capacity is dropped
+};
+
+/// Expert capacity as a run asks for it; the batches it works on are a part of the results.
+struct CapacityOptions {
+  Capacity mode = Capacity::kNone;
+  std::optional<double> fraction;  // none: the checkpoint's own
+  int64_t batch_size = 1;          // consecutive sequences that compete for the experts' slots
+  int64_t pad_batch_to = 0;        // sequences of zeros are counted up to so many; 0: none
+};
+
+/// The options that `score` and `perplexity` share. Equal on all ranks, except num_threads,
+/// instruction_set, log_level and progress.
+struct RunOptions {
+  std::string model;  // directory of the checkpoint
+  TokenizerOptions tokenizer;
+
+  std::string numerics = "auto";  // or an arithmetic class, as "cpu-fp32"
+  CapacityOptions capacity;
+
+  int num_threads = 0;              // of this rank, the calling one included; 0: chosen by us
+  int64_t max_batch_tokens = 4096;  // rows of one rank in one step
+  int64_t exchange_buffer_bytes = int64_t{64} << 20;  // of each rank
+  std::string placement;                              // expert placement file; empty: contiguous
+  int64_t load_readers_per_node = 0;  // ranks of a node that read files at a time; 0: all
+  InstructionSet instruction_set = InstructionSet::kAuto;
+
+  LogLevel log_level = LogLevel::kInfo;
+  ProgressForm progress = ProgressForm::kAuto;
+  double exchange_timeout_seconds = 1800.0;  // deadline of one collective; 0: none
+  BackendKind backend = BackendKind::kAuto;
+  uint64_t strict_seed = 1;  // of the strict backend's delays
+
+  std::string version;  // of this program, for OUT.meta.json
+  /// Name and value of every option, given or default, in the order of --help, for OUT.meta.json.
+  std::vector<std::pair<std::string, std::string>> listing;
+};
+
+}  // namespace switchyard

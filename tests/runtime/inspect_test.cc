@@ -1,0 +1,180 @@
+// The whole of `inspect`, and the form of reports.
+#include "runtime/inspect.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+
+#include "runtime/report.h"
+#include "tests/runtime/expect_error.h"
+#include "tests/runtime/score_runner.h"
+
+namespace switchyard {
+namespace {
+
+namespace json = boost::json;
+
+/// The report that rank 0 gives; the others must give none.
+std::string report_on(InspectOptions options, int num_ranks = 1) {
+  options.model = test_data(options.model);
+  ScoreSetup setup;
+  setup.num_ranks = num_ranks;
+  std::string report;
+  run_as_threads(setup, [&](Backend& backend, Communicator& ranks, ProgressSink&) {
+    ControlChannel control(backend, ranks);
+    const std::string mine = inspect(options, backend, control);
+    if (ranks.rank() == 0) {
+      report = mine;
+    } else {
+      EXPECT_EQ(mine, "");
+    }
+  });
+  return report;
+}
+
+json::object json_of(InspectOptions options, int num_ranks = 1) {
+  options.form = ResultForm::kJson;
+  return json::parse(report_on(options, num_ranks)).as_object();
+}
+
+TEST(Inspect, TellsWhatAFolderHolds) {
+  const json::object report = json_of({.model = "trained_moe_8e"});
+  const json::object& architecture = report.at("architecture").as_object();
+  EXPECT_EQ(architecture.at("layers").as_int64(), 4);
+  EXPECT_EQ(architecture.at("layers_with_experts"), json::value({1, 3}));
+  EXPECT_EQ(architecture.at("experts").as_int64(), 8);
+  EXPECT_EQ(architecture.at("weights_are_kept_as").as_string(), "fp16");
+
+  const json::array& files = report.at("files").as_array();
+  ASSERT_EQ(files.size(), 5u);
+  EXPECT_EQ(files[0].at("file").as_string(), "model-shared.pt");
+  EXPECT_EQ(files[0].at("container").as_string(), "torch zip");
+  EXPECT_EQ(files[0].at("experts_of_a_layer").as_int64(), 0);
+  EXPECT_EQ(files[2].at("experts_of_a_layer").as_int64(), 2);
+  EXPECT_EQ(files[2].at("expert_ids").as_string(), "2-3");
+  EXPECT_EQ(report.at("warnings").as_array().size(), 0u);
+}
+
+TEST(Inspect, CountsParameters) {
+  const json::object report = json_of({.model = "trained_moe_8e"});
+  // D 128, F 512, V 2936, 4 layers of which 2 with 8 experts.
+  const int64_t expert = 2 * 128 * 512 + 512 + 128;
+  const int64_t attention = 4 * (128 * 128 + 128);
+  const int64_t dense = 2936 * 128 + 4 * (attention + 2 * 256) + 256 + 2 * expert + 2 * 8 * 128;
+  const json::object& parameters = report.at("parameters").as_object();
+  EXPECT_EQ(parameters.at("outside_experts").as_int64(), dense);
+  EXPECT_EQ(parameters.at("experts").as_int64(), 16 * expert);
+  EXPECT_EQ(parameters.at("total").as_int64(), dense + 16 * expert);
+  EXPECT_EQ(parameters.at("active_per_token").as_int64(), dense + 4 * expert);
+  EXPECT_EQ(parameters.at("bytes").as_int64(), 2 * (dense + 16 * expert));
+
+  int64_t sum = 0;
+  for (const json::value& part : report.at("weights").as_array()) {
+    sum += part.at("parameters").as_int64();
+    EXPECT_EQ(part.at("type").as_string(), "fp16");
+  }
+  EXPECT_EQ(sum, dense + 16 * expert);
+}
+
+TEST(Inspect, TellsWhatRanksWouldHoldAndListsTensors) {
+  const json::object report =
+      json_of({.model = "trained_moe_8e", .num_ranks = 3, .tensors = TensorListing::kYes});
+  const json::array& ranks = report.at("ranks").as_array();
+  ASSERT_EQ(ranks.size(), 2u);
+  EXPECT_EQ(ranks[0].at("ranks").as_string(), "0");
+  EXPECT_EQ(ranks[0].at("experts_held").as_int64(), 4);
+  EXPECT_EQ(ranks[1].at("ranks").as_string(), "1-2");
+  EXPECT_EQ(ranks[1].at("experts_held").as_int64(), 6);
+  EXPECT_GT(ranks[1].at("total").as_int64(), ranks[0].at("total").as_int64());
+
+  const json::array& tensors = report.at("tensors").as_array();
+  EXPECT_EQ(tensors.size(), 64u + 4 * 16);
+}
+
+TEST(Inspect, IsTheSameOnAnyNumberOfRanks) {
+  const std::string alone = report_on({.model = "fairseq/files_8x1"});
+  EXPECT_EQ(report_on({.model = "fairseq/files_8x1"}, 3), alone);
+  EXPECT_NE(alone.find("model-rank-7.pt"), std::string::npos) << alone;
+  EXPECT_EQ(alone.find("tensors\ntensor"), std::string::npos) << alone;
+}
+
+TEST(Inspect, ReadsHeadersAlone) {
+  const json::object report = json_of({.model = "trained_moe_8e"}, 2);
+  const json::object& checkpoint = report.at("checkpoint").as_object();
+  EXPECT_EQ(checkpoint.at("files").as_int64(), 5);
+  EXPECT_LT(checkpoint.at("header_bytes_read").as_int64(), checkpoint.at("bytes").as_int64() / 20);
+  EXPECT_FALSE(report.contains("ranks"));
+  EXPECT_FALSE(report.contains("tensors"));
+}
+
+TEST(Inspect, TellsOfEveryKindOfModel) {
+  const json::object dense = json_of({.model = "fairseq/dense_fp32", .num_ranks = 2});
+  EXPECT_EQ(dense.at("architecture").at("experts").as_int64(), 0);
+  EXPECT_EQ(dense.at("parameters").at("active_per_token"), dense.at("parameters").at("total"));
+  const json::object legacy = json_of({.model = "fairseq/moe_legacy_container"});
+  EXPECT_EQ(legacy.at("files").at(0).at("container").as_string(), "torch legacy");
+  const json::object shards = json_of({.model = "fairseq/files_fsdp_3_shards"});
+  EXPECT_EQ(shards.at("files").as_array().size(), 3u);
+}
+
+TEST(Inspect, TellsWhatASingleFileHolds) {
+  const json::object report = json_of({.model = "trained_moe_8e/model-rank-1.pt"}, 2);
+  EXPECT_EQ(report.at("file").at("container").as_string(), "torch zip");
+  EXPECT_EQ(report.at("settings").at("model.moe_expert_count").as_string(), "8");
+  const json::array& tensors = report.at("tensors").as_array();
+  ASSERT_EQ(tensors.size(), 16u);
+  EXPECT_EQ(tensors[0].at("tensor").as_string(), "decoder.layers.1.moe_layer.experts.0.fc1.weight");
+  EXPECT_EQ(tensors[0].at("type").as_string(), "fp16");
+  EXPECT_EQ(tensors[0].at("shape"), json::value({512, 128}));
+  const json::object trace = json_of({.model = "trained_moe_8e/trace.safetensors"});
+  EXPECT_EQ(trace.at("file").at("container").as_string(), "safetensors");
+  EXPECT_EQ(trace.at("tensors").as_array().size(), 11u);
+}
+
+TEST(Inspect, RefusesWhatLoadingRefuses) {
+  for (const char* name : {"bad/truncated_zip_half/model.pt", "bad/truncated_zip_empty/model.pt",
+                           "bad/wrong_magic_text/model.pt", "bad/tensor_beyond_storage/model.pt",
+                           "bad/moe_missing_rank", "bad/wrong_shape", "absent"}) {
+    for (const int ranks : {1, 3}) {
+      const std::string file = std::filesystem::path(name).parent_path().filename().string();
+      expect_error(ErrorKind::kInput, {file}, [&] { report_on({.model = name}, ranks); });
+    }
+  }
+  expect_error(ErrorKind::kUsage, {"--ranks"},
+               [] { report_on({.model = "trained_moe_8e/model-rank-1.pt", .num_ranks = 2}); });
+}
+
+TEST(Report, IsTablesForPeopleAndJsonForPrograms) {
+  ReportSection facts = make_facts("some_facts", "some facts");
+  facts.add_fact("a_size", byte_value(2048));
+  facts.add_fact("a_scale", float_value(0.1f));
+  facts.rows.push_back({"as_it_is", "\"x\""});
+  const ReportSection rows = {"rows",
+                              "",
+                              ReportSection::Form::kRows,
+                              {"the_name", "shape"},
+                              {{"n", std::vector<int64_t>{2, 3}}}};
+  const ReportSection lines = {"notes", "notes", ReportSection::Form::kLines, {"note"}, {{"one"}}};
+  const ReportSection none = {"none", "none", ReportSection::Form::kLines, {"note"}, {}};
+  EXPECT_EQ(format_report({facts, rows, lines, none}, ResultForm::kJson),
+            "{\"some_facts\":{\"a_size\":2048,\"a_scale\":0.1,\"as_it_is\":\"\\\"x\\\"\"},"
+            "\"rows\":[{\"the_name\":\"n\",\"shape\":[2,3]}],\"notes\":[\"one\"],\"none\":[]}\n");
+  EXPECT_EQ(format_report({facts, rows, lines, none}, ResultForm::kTable),
+            "some facts\n"
+            "some facts\n"
+            "----------  -------\n"
+            "a size      2.0 KiB\n"
+            "a scale     0.1\n"
+            "as_it_is    \"x\"\n"
+            "\n"
+            "the name  shape\n"
+            "--------  ------\n"
+            "n         [2, 3]\n"
+            "\n"
+            "notes\n"
+            "one\n");
+}
+
+}  // namespace
+}  // namespace switchyard
