@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests.
 #
-#   tests/run.sh [--sanitizers] [--werror]
+#   tests/run.sh [--sanitizers] [--fuzz SECONDS] [--werror]
 #
 #   --sanitizers  also runs all tests under AddressSanitizer and UndefinedBehaviorSanitizer, and
 #                 the tests of threads under ThreadSanitizer
+#   --fuzz        also runs each libFuzzer target for so many seconds
 #   --werror      compiler warnings are errors
 set -euo pipefail
 
@@ -15,15 +16,21 @@ readonly jobs
 
 preset=release
 sanitizers=off
-for argument in "$@"; do
-  case "$argument" in
+fuzz_seconds=0
+while [[ $# -gt 0 ]]; do
+  case "$1" in
     --sanitizers) sanitizers=on ;;
+    --fuzz)
+      fuzz_seconds="${2:?--fuzz needs a number of seconds}"
+      shift
+      ;;
     --werror) preset=ci ;;
     *)
-      echo "tests/run.sh: unknown argument '$argument'; expected --sanitizers or --werror" >&2
+      echo "tests/run.sh: unknown argument '$1'; expected --sanitizers, --fuzz or --werror" >&2
       exit 2
       ;;
   esac
+  shift
 done
 
 # Configures and builds a preset: build PRESET [TARGET...].
@@ -41,6 +48,10 @@ if [[ "$sanitizers" == on ]]; then
   ctest --preset tsan -j "$jobs" -L 'kernels|parallel' -R 'Stream|Strict|Thread|Control|Dispatcher'
   build asan
   ctest --preset asan -j "$jobs"
+fi
+if [[ "$fuzz_seconds" != 0 ]]; then
+  "$root/launch/install_dependencies.sh" --fuzz
+  tests/fuzz/run.sh "$fuzz_seconds"
 fi
 build "$preset"
 ctest --preset "$preset" -j "$jobs"
