@@ -51,8 +51,9 @@ double fraction_of(const Progress& progress) {
 
 std::string counts(const Progress& progress) {
   if (progress.total_bytes >= 0) {
-    return concat(format_byte_size(progress.bytes_done), " of ",
-                  format_byte_size(progress.total_bytes));
+    const std::string activity = progress.activity;
+    return concat(activity, activity.empty() ? "" : " ", format_byte_size(progress.bytes_done),
+                  " of ", format_byte_size(progress.total_bytes));
   }
   const std::string total =
       progress.total_requests < 0 ? "" : concat(" of ", progress.total_requests);

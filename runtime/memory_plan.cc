@@ -53,7 +53,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
         limits.exchange_rows * TokenDispatcher::bytes_per_row(config.hidden_size);
   }
   plan[MemoryCategory::kActivations] += backend.scratch_bytes();
-  plan[MemoryCategory::kHost] = kLoaderStagingBytes;
+  plan[MemoryCategory::kHost] = loader_staging_bytes(tables.dense, tables.experts);
   return plan;
 }
 

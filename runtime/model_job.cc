@@ -62,7 +62,7 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   return settings;
 }
 
-RequestSummary ModelJob::load(int64_t top_logprobs,
+RequestSummary ModelJob::load(int64_t top_logprobs, ProgressSink& progress,
                               const std::function<RequestSummary()>& check_input) {
   RequestSummary summary;
   PlacementText placement;
@@ -80,9 +80,10 @@ RequestSummary ModelJob::load(int64_t top_logprobs,
   summary = share(summary, control_);
   placement = {options_.placement, control_.broadcast(placement.text, 0, {.phase = "placement"})};
   reader_ = std::make_unique<TensorReader>(checkpoint_.index);
-  model_ = std::make_unique<ModelRuntime>(checkpoint_, *reader_,
-                                          settings(summary, top_logprobs, std::move(placement)),
-                                          backend_, world_, control_);
+  RuntimeSettings final_settings = settings(summary, top_logprobs, std::move(placement));
+  if (is_root()) final_settings.progress = &progress;
+  model_ = std::make_unique<ModelRuntime>(checkpoint_, *reader_, final_settings, backend_, world_,
+                                          control_);
   engine_ = std::make_unique<Engine>(control_, model_->transformer(), model_->clock(),
                                      model_->schedule_limits());
   return summary;

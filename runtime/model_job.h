@@ -37,8 +37,10 @@ class ModelJob {
   RunMeta meta() const;
 
   /// Rank 0 opens and checks its input by `check_input`; then every rank plans, allocates and loads
-  /// for what that found, which is returned on every rank. Collective.
-  RequestSummary load(int64_t top_logprobs, const std::function<RequestSummary()>& check_input);
+  /// for what that found, which is returned on every rank. Rank 0 shows its loading by `progress`.
+  /// Collective.
+  RequestSummary load(int64_t top_logprobs, ProgressSink& progress,
+                      const std::function<RequestSummary()>& check_input);
 
   const ScheduleLimits& schedule_limits() const { return model_->schedule_limits(); }
 

@@ -69,7 +69,7 @@ void ModelRuntime::load(const MemoryTables& tables, const RuntimeSettings& setti
   }
   const ReadingTurns turns = agree_on_turns(settings.load_readers_per_node, topology, control_);
   WeightLoader loader(checkpoint_, source, backend_, *experts_, compute_, exchange_,
-                      turns.dense_readers);
+                      turns.dense_readers, settings.progress);
   loader.load_dense(tables.dense, *weights_);
   for (int64_t turn = 0; turn < turns.num_turns; ++turn) {
     if (turn == turns.my_turn) loader.load_experts(placements_, *cache_);

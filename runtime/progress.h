@@ -20,9 +20,10 @@ struct Progress {
   int64_t tokens_done = 0;
   int64_t total_tokens = -1;       // -1: not known
   const char* items = "requests";  // what is counted beside tokens, for people
-  /// Commands that write files count bytes instead, all others leave the total at -1.
+  /// Reading and writing files count bytes instead, all else leaves the total at -1.
   int64_t bytes_done = 0;
   int64_t total_bytes = -1;
+  const char* activity = "";  // what is being done, where it is not the run itself
 };
 
 /// Shows progress. Called by one thread of rank 0, as often as there is news: the sink decides what
@@ -34,7 +35,7 @@ class ProgressSink {
   ProgressSink& operator=(const ProgressSink&) = delete;
   virtual ~ProgressSink() = default;
 
-  /// The model is loaded and the first step begins: rates count from here.
+  /// Something begins, as loading or, with the model loaded, the first step: rates count from here.
   virtual void start() = 0;
   /// Numbers never decrease.
   virtual void update(const Progress& progress) = 0;

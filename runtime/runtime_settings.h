@@ -6,6 +6,7 @@
 
 #include "runtime/model_config.h"
 #include "runtime/placement_file.h"
+#include "runtime/progress.h"
 #include "runtime/step_observer.h"
 #include "runtime/workspace.h"
 
@@ -28,6 +29,8 @@ struct RuntimeSettings {
   /// Ranks of a node that read files at the same time; 0: all.
   int64_t load_readers_per_node = 0;
   StepObserver* observer = nullptr;
+  /// Shown how far this rank's loading is; on rank 0 only.
+  ProgressSink* progress = nullptr;
 };
 
 /// Rows and pages that `settings` give a rank's buffers on `num_ranks` ranks. Throws Error(kUsage)

@@ -3,10 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/base/byte_size.h"
-#include "kernels/base/log.h"
-#include "kernels/base/text_table.h"
-
 namespace switchyard {
 namespace {
 
@@ -26,22 +22,40 @@ int64_t bytes_of(const std::vector<TensorPiece>& pieces, const CheckpointIndex& 
 
 }  // namespace
 
+int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
+                             const std::vector<ExpertLayer>& experts) {
+  int64_t all = 0;
+  int64_t largest = 0;
+  const auto count = [&](int64_t rows, int64_t cols, int64_t copies) {
+    const int64_t bytes = rows * cols * int64_t{sizeof(float)};
+    all += bytes * copies;
+    largest = std::max(largest, bytes);
+  };
+  for (const DenseSpec& spec : dense) count(spec.rows, spec.cols, 1);
+  for (const ExpertLayer& layer : experts) {
+    count(layer.shape.up.rows, layer.shape.up.cols, 2 * layer.num_local_experts);
+  }
+  return std::min(all, PieceReader::kAheadBytes) + 3 * std::min(largest, kLoadPieceBytes);
+}
+
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, TensorSource& source, Backend& backend,
                            Communicator& communicator, Stream& compute, Stream& exchange,
-                           std::vector<int> readers)
+                           std::vector<int> readers, ProgressSink* progress)
     : checkpoint_(checkpoint),
       source_(source),
       backend_(backend),
       communicator_(communicator),
       compute_(compute),
       exchange_(exchange),
-      readers_(std::move(readers)) {}
+      readers_(std::move(readers)),
+      progress_(progress) {}
 
 void WeightLoader::take_piece(PieceReader& reader, const std::string& name, DType kept_as,
                               DType to_dtype) {
   const DType stored = checkpoint_.index.at(name).dtype;
   std::vector<char> raw = reader.next();
-  bytes_taken_ += static_cast<int64_t>(raw.size());
+  done_.bytes_done += static_cast<int64_t>(raw.size());
+  if (progress_ != nullptr) progress_->update(done_);
   const int64_t count = static_cast<int64_t>(raw.size()) / size_of(stored);
   if (stored != kept_as) {
     slice_.resize(static_cast<size_t>(count * size_of(kept_as)));
@@ -56,19 +70,11 @@ void WeightLoader::take_piece(PieceReader& reader, const std::string& name, DTyp
   convert_elements(kept_as, raw.data(), to_dtype, slice_.data(), count);
 }
 
-void WeightLoader::show_progress(const char* what, int64_t bytes) {
-  const auto now = std::chrono::steady_clock::now();
-  if (bytes_taken_ == 0) begin_ = shown_ = now;
-  bytes_to_read_ = std::max(bytes_to_read_, bytes);
-  constexpr std::chrono::seconds kPause{5};
-  if (communicator_.rank() != 0 || now - shown_ < kPause) return;
-  shown_ = now;
-  const double seconds = std::chrono::duration<double>(now - begin_).count();
-  const double rate = static_cast<double>(bytes_taken_) / seconds;
-  const double left = static_cast<double>(bytes_to_read_ - bytes_taken_) / rate;
-  log_info("loading ", what, ": ", format_byte_size(bytes_taken_), " of ",
-           format_byte_size(bytes_to_read_), " of this rank, ", format_fixed(rate / 1e9, 2),
-           " GB/s, ", format_fixed(left, 0), " s left");
+void WeightLoader::start_progress(const char* activity, int64_t bytes) {
+  done_ = {};
+  done_.activity = activity;
+  done_.total_bytes = bytes;
+  if (progress_ != nullptr) progress_->start();
 }
 
 std::vector<WeightLoader::DenseBlock> WeightLoader::dense_blocks(
@@ -101,10 +107,9 @@ void WeightLoader::load_dense(const std::vector<DenseSpec>& table, const ModelWe
     pieces.push_back(
         {block.spec.name, first * block.item, (block.borders[rank + 1] - first) * block.item});
   }
-  const int64_t bytes = bytes_of(pieces, checkpoint_.index);
+  start_progress("loading dense weights,", bytes_of(pieces, checkpoint_.index));
   PieceReader reader(source_, checkpoint_.index, std::move(pieces));
   for (const DenseBlock& block : blocks) {
-    show_progress("dense weights", bytes);
     load_block(block, reader, weights.address(block.spec));
   }
 }
@@ -171,10 +176,9 @@ void WeightLoader::load_experts(const std::vector<LayerPlacement>& placements,
       pieces.push_back({part.name, row * spec.cols, std::min(step, spec.rows - row) * spec.cols});
     }
   }
-  const int64_t bytes = bytes_taken_ + bytes_of(pieces, checkpoint_.index);
+  start_progress("loading experts,", bytes_of(pieces, checkpoint_.index));
   PieceReader reader(source_, checkpoint_.index, std::move(pieces));
   for (const ExpertPart& part : parts) {
-    show_progress("experts", bytes);
     if (part.vector.data != nullptr) {
       load_vector(part, reader);
     } else {

@@ -1,7 +1,6 @@
 // From a checkpoint's files to packed weights: every byte read once per cluster.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,15 +12,17 @@
 #include "runtime/expert_cache.h"
 #include "runtime/model_weights.h"
 #include "runtime/piece_reader.h"
+#include "runtime/progress.h"
 
 namespace switchyard {
 
 /// Bytes that are staged at a time: long enough for the disk, short enough to stay small.
 inline constexpr int64_t kLoadPieceBytes = int64_t{16} << 20;
 
-/// Bytes of host memory the loader stages through: pieces read ahead, one as stored, one as kept,
-/// and one of all ranks.
-inline constexpr int64_t kLoaderStagingBytes = PieceReader::kAheadBytes + 3 * kLoadPieceBytes;
+/// Bytes of host memory the loader stages through at most: pieces read ahead, one as stored, one as
+/// kept, and one of all ranks.
+int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
+                             const std::vector<ExpertLayer>& experts);
 
 /// Loads one rank's weights. Dense tensors are read in slices, one a reading rank, and
 /// all-gathered; experts are read by the ranks that hold them. Files are read ahead while pieces
@@ -29,10 +30,10 @@ inline constexpr int64_t kLoaderStagingBytes = PieceReader::kAheadBytes + 3 * kL
 class WeightLoader {
  public:
   /// All references must outlive the loader. `readers` are the ranks that read dense slices, equal
-  /// on every rank, at least one.
+  /// on every rank, at least one. `progress` may be null.
   WeightLoader(const Checkpoint& checkpoint, TensorSource& source, Backend& backend,
                Communicator& communicator, Stream& compute, Stream& exchange,
-               std::vector<int> readers);
+               std::vector<int> readers, ProgressSink* progress);
 
   /// Collective.
   void load_dense(const std::vector<DenseSpec>& table, const ModelWeights& weights);
@@ -64,7 +65,7 @@ class WeightLoader {
   void load_vector(const ExpertPart& part, PieceReader& reader);
   /// The reader's next piece, rounded to `kept_as`, then widened or kept as `to_dtype`, in slice_.
   void take_piece(PieceReader& reader, const std::string& name, DType kept_as, DType to_dtype);
-  void show_progress(const char* what, int64_t bytes);
+  void start_progress(const char* activity, int64_t bytes);
 
   const Checkpoint& checkpoint_;
   TensorSource& source_;
@@ -75,10 +76,8 @@ class WeightLoader {
   const std::vector<int> readers_;
   std::vector<char> slice_;
   std::vector<char> whole_;
-  // Progress of rank 0's own share.
-  int64_t bytes_to_read_ = 0;
-  int64_t bytes_taken_ = 0;
-  std::chrono::steady_clock::time_point begin_, shown_;
+  ProgressSink* const progress_;
+  Progress done_;  // of this rank's own share
 };
 
 }  // namespace switchyard

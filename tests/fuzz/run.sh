@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets with clang and runs each for so many seconds, from the test data.
+# Builds the fuzz targets with clang and runs all for so many seconds, from the test data.
 #
 #   tests/fuzz/run.sh SECONDS
 #
@@ -29,15 +29,24 @@ find tests/data -name 'requests*.jsonl' -print0 |
     cp "$file" "$corpus/jsonl/$(basename "$(dirname "$file")")-$(basename "$file")"
   done
 
-for target in zip pickle jsonl; do
+targets=(zip pickle jsonl)
+processes=()
+for target in "${targets[@]}"; do
   "build/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \
     -print_final_stats=1 -artifact_prefix="build/fuzz/$target-" "$corpus/$target" \
-    >"build/fuzz/$target.log" 2>&1 ||
-    {
-      tail -n 60 "build/fuzz/$target.log" >&2
-      echo "tests/fuzz/run.sh: ${target}_fuzz failed" >&2
-      exit 1
-    }
-  grep -E 'stat::number_of_executed_units|stat::peak_rss' "build/fuzz/$target.log" |
-    sed "s/^/${target}_fuzz /"
+    >"build/fuzz/$target.log" 2>&1 &
+  processes+=("$!")
 done
+status=0
+for i in "${!targets[@]}"; do
+  target="${targets[$i]}"
+  if wait "${processes[$i]}"; then
+    grep -E 'stat::number_of_executed_units|stat::peak_rss' "build/fuzz/$target.log" |
+      sed "s/^/${target}_fuzz /"
+  else
+    tail -n 60 "build/fuzz/$target.log" >&2
+    echo "tests/fuzz/run.sh: ${target}_fuzz failed" >&2
+    status=1
+  fi
+done
+exit "$status"

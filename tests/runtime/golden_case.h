@@ -1,7 +1,9 @@
 // The cases of the reference implementation as their case.json describes them.
 #pragma once
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -29,7 +31,7 @@ struct GoldenCheck {
 
   CapacityOptions capacity() const {
     CapacityOptions capacity;
-    if (args.at("--capacity") == "none") return capacity;
+    if (!args.contains("--capacity") || args.at("--capacity") == "none") return capacity;
     capacity.mode = Capacity::kReference;
     if (args.contains("--capacity-fraction")) {
       capacity.fraction = std::stod(args.at("--capacity-fraction"));
@@ -41,6 +43,17 @@ struct GoldenCheck {
     return capacity;
   }
 };
+
+/// The folders of cases below `folder` of the test data, in order.
+inline std::vector<std::string> case_folders(const std::string& folder) {
+  std::vector<std::string> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(test_data(folder))) {
+    if (!std::filesystem::exists(entry.path() / "case.json")) continue;
+    folders.push_back(folder + "/" + entry.path().filename().string());
+  }
+  std::ranges::sort(folders);
+  return folders;
+}
 
 inline std::ostream& operator<<(std::ostream& out, const GoldenCheck& check) {
   return out << check.text();

@@ -13,10 +13,10 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <regex>
 #include <sstream>
 
 #include "parallel/token_dispatcher.h"
+#include "tests/runtime/golden_case.h"
 #include "tests/runtime/score_runner.h"
 
 namespace switchyard {
@@ -37,91 +37,29 @@ TEST(Difference, SeesWrongNegativeAndMissingNumbers) {
   EXPECT_NE(difference(of("[1e999]"), of("[-1.5]"), 1e-4), "");
 }
 
-/// The cases of the reference implementation: a folder, its requests, what it computed.
-struct Golden {
-  std::string folder;
-  std::string requests;
-  std::string expected;
-  double tolerance;
-  Newlines newlines = Newlines::kKeep;
-  CapacityOptions capacity = {};
-};
-
-std::ostream& operator<<(std::ostream& out, const Golden& golden) {
-  return out << golden.folder << '/' << golden.expected;
-}
-
-const Golden kGoldens[] = {
-    {"fairseq/dense_fp32", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/moe_fp32", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/moe_fp16", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/moe_bf16", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/moe_fp32_cfg_fp16", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/moe_freq3", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/files_8x1", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/files_2x12", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/arch_odd_sizes", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/gate_ties", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/dense_legacy_container", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/moe_legacy_container", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/cfg_args_only_dense", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/cfg_dictconfig", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/names_legacy_v3", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/names_version2_dense", "requests.jsonl", "expected.jsonl", 1e-4},
-    {"fairseq/names_version_missing", "requests.jsonl", "expected.jsonl", 1e-4},
-    {"fairseq/files_fsdp_3_shards", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"fairseq/files_moe_shard_names", "requests.jsonl", "expected.jsonl", 3e-5},
-    {"trained_moe_8e", "requests_token_ids.jsonl", "expected_token_ids.jsonl", 1e-4},
-    {"trained_moe_8e", "requests_text.jsonl", "expected_text_keep.jsonl", 1e-4},
-    {"trained_moe_8e", "requests_text_eos.jsonl", "expected_text_eos.jsonl", 1e-4, Newlines::kEos},
-    {"trained_moe_8e", "requests_pairs.jsonl", "expected_pairs.jsonl", 1e-4, Newlines::kEos},
-    {"trained_moe_8e", "requests_pairs_token_ids.jsonl", "expected_pairs.jsonl", 1e-4},
-};
-
-/// The cases of a folder whose files are named by what the reference was run with: the fraction or
-/// "own", the batch size, and what a batch counts at least, as expected_0.1_b2_n5.jsonl.
-std::vector<Golden> capacity_goldens(const std::string& folder, const std::string& requests,
-                                     double tolerance) {
-  static const std::regex form(
-      R"(expected_(?:capacity_)?(own|[-.0-9]+)_b(\d+)(?:_n(\d+))?\.jsonl)");
-  std::vector<Golden> goldens;
-  for (const auto& file : std::filesystem::directory_iterator(test_data(folder))) {
-    const std::string name = file.path().filename().string();
-    std::smatch parts;
-    if (!std::regex_match(name, parts, form)) continue;
-    CapacityOptions capacity;
-    capacity.mode = Capacity::kReference;
-    if (parts[1] != "own") capacity.fraction = std::stod(parts[1]);
-    capacity.batch_size = std::stoll(parts[2]);
-    if (parts[3].matched) capacity.pad_batch_to = std::stoll(parts[3]);
-    goldens.push_back({folder, requests, name, tolerance, Newlines::kKeep, capacity});
-  }
-  return goldens;
-}
-
-/// What the reference drops, its batches being a part of the numbers.
-std::vector<Golden> all_capacity_goldens() {
-  std::vector<Golden> all = capacity_goldens("trained_moe_8e", "requests_capacity.jsonl", 1e-4);
-  for (const char* name : {"batch_prioritized", "batch_prioritized_b3", "dummy_rows", "few_tokens",
-                           "normalize_before", "pad_mask", "top1", "top2"}) {
-    std::ranges::copy(capacity_goldens(concat("fairseq/capacity_", name), "requests.jsonl", 3e-5),
-                      std::back_inserter(all));
+/// All that the reference implementation scored, with and without a capacity.
+std::vector<GoldenCheck> score_goldens() {
+  std::vector<GoldenCheck> all = golden_checks("trained_moe_8e", "score");
+  for (const std::string& folder : case_folders("fairseq")) {
+    std::ranges::move(golden_checks(folder, "score"), std::back_inserter(all));
   }
   return all;
 }
 
-class ScoreGoldenTest : public testing::TestWithParam<Golden> {};
+class ScoreGoldenTest : public testing::TestWithParam<GoldenCheck> {};
 
 TEST_P(ScoreGoldenTest, GivesTheReferencesNumbersOnAnyNumberOfRanks) {
-  const Golden& golden = GetParam();
+  const GoldenCheck& golden = GetParam();
+  const auto newlines = golden.args.find("--newlines");
   ScoreSetup setup;
   setup.model = golden.folder;
-  setup.input = golden.requests;
-  setup.newlines = golden.newlines;
-  setup.capacity = golden.capacity;
+  setup.input = golden.input;
+  setup.capacity = golden.capacity();
+  if (newlines != golden.args.end() && newlines->second == "eos") setup.newlines = Newlines::kEos;
   const std::string alone = score(setup);
-  EXPECT_EQ(compare_files(alone, test_data(concat(golden.folder, "/", golden.expected)),
-                          golden.tolerance),
+  EXPECT_EQ(compare_files(
+                alone, test_data(concat(golden.folder, "/", golden.expected.as_string().c_str())),
+                golden.tolerance.at("logprob_abs").to_number<double>()),
             "");
   for (const int ranks : {2, 3}) {
     setup.num_ranks = ranks;
@@ -130,8 +68,9 @@ TEST_P(ScoreGoldenTest, GivesTheReferencesNumbersOnAnyNumberOfRanks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, ScoreGoldenTest, testing::ValuesIn(kGoldens));
-INSTANTIATE_TEST_SUITE_P(Capacity, ScoreGoldenTest, testing::ValuesIn(all_capacity_goldens()));
+INSTANTIATE_TEST_SUITE_P(Reference, ScoreGoldenTest, testing::ValuesIn(score_goldens()));
+
+TEST(Score, TheGoldensAreThere) { EXPECT_GE(score_goldens().size(), 60u); }
 
 /// Every schedule must give the bytes of the plainest one.
 class ScoreBytesTest : public testing::TestWithParam<const char*> {
@@ -251,8 +190,6 @@ std::string error_of(ScoreSetup setup, const std::string& lines) {
   ADD_FAILURE() << "no error for " << lines;
   return "";
 }
-
-TEST(Score, TheCapacityGoldensAreThere) { EXPECT_GE(all_capacity_goldens().size(), 30u); }
 
 TEST(Score, UserErrorsAreAgreedAndNameTheLine) {
   ScoreSetup setup;
