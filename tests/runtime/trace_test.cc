@@ -192,18 +192,19 @@ TEST_P(TraceTest, EveryLayerIsTheReferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, TraceTest,
-    testing::Values("fairseq/moe_fp32", "fairseq/gate_ties", "fairseq/moe_freq3",
-                    "fairseq/arch_post_norm_dense",
-                    "fairseq/capacity_top2", "fairseq/capacity_top1",
-                    "fairseq/capacity_batch_prioritized", "fairseq/capacity_dummy_rows",
-                    "fairseq/capacity_few_tokens", "fairseq/capacity_normalize_before",
-                    "fairseq/capacity_pad_mask", "trained_moe_8e"),
-    [](const testing::TestParamInfo<const char*>& test) {
-      std::string name = test.param;
-      return name.substr(name.find('/') + 1);
-    });
+INSTANTIATE_TEST_SUITE_P(Cases, TraceTest,
+                         testing::Values("fairseq/moe_fp32", "fairseq/gate_ties",
+                                         "fairseq/moe_freq3", "fairseq/arch_post_norm_dense",
+                                         "fairseq/capacity_top2", "fairseq/capacity_top1",
+                                         "fairseq/capacity_batch_prioritized",
+                                         "fairseq/capacity_dummy_rows",
+                                         "fairseq/capacity_few_tokens",
+                                         "fairseq/capacity_normalize_before",
+                                         "fairseq/capacity_pad_mask", "trained_moe_8e"),
+                         [](const testing::TestParamInfo<const char*>& test) {
+                           std::string name = test.param;
+                           return name.substr(name.find('/') + 1);
+                         });
 
 TEST(ExpertCapacity, IsTheReferencesFormula) {
   const RouterSettings top2{512, 2};
