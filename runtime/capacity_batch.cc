@@ -16,7 +16,9 @@ StepUnit make_capacity_unit(std::vector<StepSequence> sequences, const CapacityS
 
 int64_t expert_capacity(double fraction, const RouterSettings& router, int64_t positions) {
   if (fraction > 0) {
-    return static_cast<int64_t>(std::ceil(fraction * static_cast<double>(positions)));
+    // An expert gets a row once at most, so that no fraction gives more than all.
+    const auto all = static_cast<double>(positions);
+    return static_cast<int64_t>(std::min(all, std::ceil(fraction * all)));
   }
   return router.top_k * ((positions + router.num_experts - 1) / router.num_experts);
 }

@@ -28,8 +28,10 @@ std::vector<ReportSection> safetensors_report(const std::string& path) {
   RandomFile file(path);
   ReportSection tensors = empty_tensor_section();
   for (const auto& [name, entry] : read_safetensors_header(file)) {
-    tensors.rows.push_back(
-        {name, std::string(name_of(entry.dtype)), entry.shape, byte_value(entry.bytes())});
+    tensors.rows.push_back({{name, printable(name)},
+                            std::string(name_of(entry.dtype)),
+                            entry.shape,
+                            byte_value(entry.bytes())});
   }
   return {summary(path, "safetensors", file.size(), file.bytes_read(), tensors), tensors};
 }
@@ -40,8 +42,10 @@ std::vector<ReportSection> torch_report(const std::string& path) {
   for (const TorchTensor& tensor : header.tensors) {
     const bool is_readable = tensor.support == TensorSupport::kReadable;
     tensors.rows.push_back(
-        {tensor.name, is_readable ? std::string(name_of(tensor.entry.dtype)) : tensor.storage_type,
-         tensor.entry.shape, is_readable ? byte_value(tensor.entry.bytes()) : ReportValue("-")});
+        {{tensor.name, printable(tensor.name)},
+         is_readable ? std::string(name_of(tensor.entry.dtype)) : tensor.storage_type,
+         tensor.entry.shape,
+         is_readable ? byte_value(tensor.entry.bytes()) : ReportValue("-")});
   }
   ReportSection settings = make_facts("settings", "");
   for (const auto& [name, text] : header.config.settings) settings.rows.push_back({name, text});

@@ -211,7 +211,9 @@ ReportSection tensor_section(const Checkpoint& checkpoint) {
                            {}};
   for (const auto& [name, entry] : checkpoint.index.tensors) {
     const int32_t file = entry.extents.empty() ? entry.file : entry.extents.front().file;
-    section.rows.push_back({name, std::string(name_of(entry.dtype)), entry.shape,
+    section.rows.push_back({{name, printable(name)},
+                            std::string(name_of(entry.dtype)),
+                            entry.shape,
                             byte_value(entry.bytes()),
                             file_name(checkpoint.index.files[static_cast<size_t>(file)].path)});
   }

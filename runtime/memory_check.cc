@@ -51,6 +51,9 @@ class Adviser {
                     " of at most ", rows, " positions fits, not one of ",
                     settings_.largest_unit_rows);
     }
+    if (!settings_.placement.text.empty() && fits_here(settings_, {})) {
+      return "experts placed contiguously, without --placement, fit";
+    }
     for (int ranks = trial_.ranks_per_node; ranks >= 1; --ranks) {
       const int nodes = fewest_nodes(ranks);
       if (nodes > 0) {
@@ -59,19 +62,28 @@ class Adviser {
                       nodes * ranks == 1 ? "s" : "");
       }
     }
-    return "no number of such hosts suffices: every rank holds the dense weights";
+    return "no number of such hosts suffices for what every rank holds";
   }
 
  private:
-  bool fits(const RuntimeSettings& settings, int nodes, int ranks_per_node) const {
-    const int ranks = nodes * ranks_per_node;
+  /// Bytes of the rank that needs the most; with a contiguous placement that is the first.
+  int64_t most_bytes(const RuntimeSettings& settings, const PlacementText& placement,
+                     int num_ranks) const {
     const ModelConfig& config = checkpoint_.config;
-    const WorkspaceLimits limits = workspace_limits(config, settings, ranks);
-    // The first rank's share of the experts is the largest.
-    const std::vector<LayerPlacement> placements = make_placements({}, config, ranks);
-    const MemoryTables tables = memory_tables(checkpoint_, placements, 0, limits, backend_);
-    const int64_t bytes = plan_memory(config, tables, limits, backend_).total();
-    return bytes <= trial_.free_per_node / ranks_per_node;
+    const WorkspaceLimits limits = workspace_limits(config, settings, num_ranks);
+    const std::vector<LayerPlacement> placements = make_placements(placement, config, num_ranks);
+    int64_t most = 0;
+    for (int rank = 0; rank < (placement.text.empty() ? 1 : num_ranks); ++rank) {
+      const MemoryTables tables = memory_tables(checkpoint_, placements, rank, limits, backend_);
+      most = std::max(most, plan_memory(config, tables, limits, backend_).total());
+    }
+    return most;
+  }
+
+  /// On the hosts as they are.
+  bool fits_here(const RuntimeSettings& settings, const PlacementText& placement) const {
+    return most_bytes(settings, placement, trial_.num_ranks) <=
+           trial_.free_per_node / trial_.ranks_per_node;
   }
 
   /// The largest value in [1, highest] with which the hosts as they are suffice; 0: none.
@@ -82,19 +94,20 @@ class Adviser {
       const int64_t middle = good + (bad - good) / 2;
       RuntimeSettings settings = settings_;
       change(settings, middle);
-      (fits(settings, trial_.num_nodes, trial_.ranks_per_node) ? good : bad) = middle;
+      (fits_here(settings, settings_.placement) ? good : bad) = middle;
     }
     return good;
   }
 
+  /// Less than what was asked for, which did not fit.
   int64_t most_batch_tokens() const {
-    return most(settings_.max_batch_tokens, [](RuntimeSettings& settings, int64_t tokens) {
+    return most(settings_.max_batch_tokens - 1, [](RuntimeSettings& settings, int64_t tokens) {
       settings.max_batch_tokens = tokens;
     });
   }
 
   int64_t most_unit_rows() const {
-    return most(settings_.largest_unit_rows, [](RuntimeSettings& settings, int64_t rows) {
+    return most(settings_.largest_unit_rows - 1, [](RuntimeSettings& settings, int64_t rows) {
       settings.max_batch_tokens = std::min(settings.max_batch_tokens, rows);
       settings.largest_unit_pages =
           settings.largest_unit_pages * rows / settings.largest_unit_rows + 1;
@@ -102,17 +115,16 @@ class Adviser {
     });
   }
 
-  /// The fewest hosts that suffice with so many ranks each; 0: none.
+  /// The fewest hosts that suffice with so many ranks each; 0: none. More ranks than experts share
+  /// no more.
   int fewest_nodes(int ranks_per_node) const {
-    constexpr int kMostRanks = 65536;  // as many as experts can be spread over
-    const int most_nodes = kMostRanks / ranks_per_node;
-    int good = most_nodes;
-    if (!fits(settings_, good, ranks_per_node)) return 0;
-    for (int bad = 0; good - bad > 1;) {
-      const int middle = bad + (good - bad) / 2;
-      (fits(settings_, middle, ranks_per_node) ? good : bad) = middle;
+    const auto experts = static_cast<int>(checkpoint_.config.router.num_experts);
+    const int most_nodes = std::max(experts, 1) / ranks_per_node + 1;
+    for (int nodes = 1; nodes <= most_nodes; ++nodes) {
+      const int64_t share = trial_.free_per_node / ranks_per_node;
+      if (most_bytes(settings_, {}, nodes * ranks_per_node) <= share) return nodes;
     }
-    return good;
+    return 0;
   }
 
   const Checkpoint& checkpoint_;
@@ -145,7 +157,7 @@ int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settin
                       format_byte_size(node.needed), ", but ", format_byte_size(node.free),
                       " are free; this rank needs ", plan.text(), "; ",
                       advise_memory(checkpoint, settings,
-                                    {topology.num_nodes, node.local_ranks, node.free}, backend));
+                                    {topology.size, node.local_ranks, node.free}, backend));
       },
       {.phase = "memory plan"});
   return plan.total();

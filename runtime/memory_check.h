@@ -19,14 +19,14 @@ int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settin
 
 /// What a run is tried with.
 struct MemoryTrial {
-  int num_nodes = 1;
-  int ranks_per_node = 1;
+  int num_ranks = 1;       // of the job
+  int ranks_per_node = 1;  // on the node that does not suffice
   int64_t free_per_node = 0;
 };
 
 /// The smallest change of `settings` or of the hosts with which the ranks of a node fit into what
-/// is free there, as "--max-batch-tokens 1024 fits". A pure function; experts are placed
-/// contiguously.
+/// is free there, as "--max-batch-tokens 1024 fits". A pure function; on other hosts experts are
+/// placed contiguously.
 std::string advise_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                           const MemoryTrial& trial, const Backend& backend);
 

@@ -42,7 +42,7 @@ struct MoeStep {
 /// What became of the (token, k) choices of one MoE layer's router on this rank.
 struct RoutingCounts {
   int64_t choices = 0;  // of the rows that are routed
-  int64_t dropped = 0;  // of these, beyond an expert's capacity
+  int64_t dropped = 0;  // of these, beyond an expert's capacity (or of no weight)
 };
 
 /// What a MoeLayer works with. All references must outlive it.

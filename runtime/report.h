@@ -17,6 +17,8 @@ struct ReportValue {
   ReportValue(double number, std::string shown) : value(number), text(std::move(shown)) {}
   ReportValue(std::string words) : value(words), text(std::move(words)) {}
   ReportValue(const char* words) : ReportValue(std::string(words)) {}
+  ReportValue(std::string words, std::string shown)
+      : value(std::move(words)), text(std::move(shown)) {}
   /// Numbers in brackets.
   ReportValue(std::vector<int64_t> numbers);
 

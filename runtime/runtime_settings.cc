@@ -28,8 +28,10 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
   if (settings.capacity_fraction) limits.capacity = ExpertCapacity::kLimited;
   constexpr int64_t kMaxCopies = std::numeric_limits<int32_t>::max();
   if (limits.max_rows * std::max(config.router.top_k, int64_t{1}) > kMaxCopies) {
-    fail_usage("--max-batch-tokens: ", limits.max_rows, " rows of ", config.router.top_k,
-               " experts are more than ", kMaxCopies, "; give fewer tokens");
+    const bool is_unit = settings.largest_unit_rows > batch;
+    fail_usage(is_unit ? "the largest sequence or batch (--batch-size): " : "--max-batch-tokens: ",
+               limits.max_rows, " rows of ", config.router.top_k, " experts are more than ",
+               kMaxCopies, "; give fewer");
   }
   if (config.num_moe_layers() == 0) return limits;
   const int64_t row_bytes = TokenDispatcher::bytes_per_row(config.hidden_size);

@@ -35,7 +35,9 @@ int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
   for (const ExpertLayer& layer : experts) {
     count(layer.shape.up.rows, layer.shape.up.cols, 2 * layer.num_local_experts);
   }
-  return std::min(all, PieceReader::kAheadBytes) + 3 * std::min(largest, kLoadPieceBytes);
+  // A tensor that is not contiguous is gathered from a buffer of its own.
+  return std::min(all, PieceReader::kAheadBytes) + 3 * std::min(largest, kLoadPieceBytes) +
+         std::min(largest, kStridedStagingBytes);
 }
 
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, TensorSource& source, Backend& backend,

@@ -9,6 +9,7 @@
 #include "parallel/communicator.h"
 #include "parallel/expert_placement.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/strided_read.h"
 #include "runtime/expert_cache.h"
 #include "runtime/model_weights.h"
 #include "runtime/piece_reader.h"
@@ -20,7 +21,7 @@ namespace switchyard {
 inline constexpr int64_t kLoadPieceBytes = int64_t{16} << 20;
 
 /// Bytes of host memory the loader stages through at most: pieces read ahead, one as stored, one as
-/// kept, and one of all ranks.
+/// kept, one of all ranks, and the span of a strided one.
 int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
                              const std::vector<ExpertLayer>& experts);
 

@@ -10,13 +10,15 @@
 namespace switchyard::cpu {
 namespace {
 
-// Gives every choice of a batch its slot. `taken` holds num_experts counters, `order` num_rows.
+// Gives every choice of a batch its slot. `taken` holds num_experts counters, `order` num_rows
+// unless rows come in their own order.
 void assign_slots(const CapacityParams& params, const CapacityBatch& batch, int32_t* taken,
                   int32_t* order) {
   const int64_t k = params.top_k;
   std::fill_n(taken, params.num_experts, 0);
-  std::iota(order, order + batch.num_rows, 0);
-  if (params.slot_order == SlotOrder::kProbability) {
+  const bool is_sorted = params.slot_order == SlotOrder::kProbability;
+  if (is_sorted) {
+    std::iota(order, order + batch.num_rows, 0);
     const float* first_choices = params.topk_weights + batch.first_row * k;
     // Bits of numbers from 0 up ascend with them, and order NaN too. By row number where they are
     // equal: a stable sort without its buffer.
@@ -29,7 +31,7 @@ void assign_slots(const CapacityParams& params, const CapacityBatch& batch, int3
   // One counter an expert goes on from choice to choice: second choices come after all first ones.
   for (int64_t j = 0; j < k; ++j) {
     for (int64_t i = 0; i < batch.num_rows; ++i) {
-      const int64_t row = batch.first_row + order[i];
+      const int64_t row = batch.first_row + (is_sorted ? order[i] : i);
       const int64_t choice = row * k + j;
       params.slots[choice] = params.mask[row] != 0 ? -1 : taken[params.topk_idx[choice]]++;
     }
@@ -63,9 +65,12 @@ void weigh_row(const CapacityParams& params, int64_t row, int64_t capacity) {
 
 void apply_capacity(OpContext& context, const CapacityParams& params,
                     const std::vector<CapacityBatch>& batches) {
-  int64_t most_rows = 0;
-  for (const CapacityBatch& batch : batches) most_rows = std::max(most_rows, batch.num_rows);
-  context.reserve_scratch(params.num_experts + most_rows);
+  int64_t order_size = 0;
+  for (const CapacityBatch& batch : batches) {
+    if (params.slot_order == SlotOrder::kRows) break;
+    order_size = std::max(order_size, batch.num_rows);
+  }
+  context.reserve_scratch(params.num_experts + order_size);
   context.pool.parallel_for(static_cast<int64_t>(batches.size()), [&](int64_t item, int thread) {
     const CapacityBatch& batch = batches[static_cast<size_t>(item)];
     auto* taken = reinterpret_cast<int32_t*>(context.scratch(thread));

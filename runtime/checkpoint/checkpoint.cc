@@ -40,7 +40,7 @@ std::vector<FairseqHeader> share_headers(const std::vector<FairseqFile>& files,
           put_header(writer, header);
         }
       },
-      {.phase = "read the checkpoint's headers"});
+      {.phase = "read the checkpoint's headers", .patience = Patience::kForever});
   const std::vector<std::string> parts =
       control.all_gather(writer.bytes(), {.phase = "share the checkpoint's headers"});
   std::vector<FairseqHeader> headers(files.size());
@@ -71,7 +71,7 @@ Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control
             compare_copies(checkpoint.index, parts.unproven, static_cast<size_t>(control.rank()),
                            static_cast<size_t>(control.size()));
       },
-      {.phase = "compare copies of the checkpoint's shared part"});
+      {.phase = "compare copies of the checkpoint's shared part", .patience = Patience::kForever});
   checkpoint.header_bytes_read = bytes_read;
   return checkpoint;
 }

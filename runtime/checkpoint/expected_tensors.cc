@@ -3,11 +3,13 @@
 namespace switchyard {
 namespace {
 
-class TensorList {
- public:
-  explicit TensorList(const ModelConfig& config) : config_(config) {}
+using Visit = std::function<void(const ExpectedTensor&)>;
 
-  std::vector<ExpectedTensor> list() {
+class TensorWalk {
+ public:
+  TensorWalk(const ModelConfig& config, const Visit& visit) : config_(config), visit_(visit) {}
+
+  void run() {
     const int64_t width = config_.hidden_size;
     const TensorNames& names = config_.names;
     add(names.embedding + ".weight", {config_.vocab_size, width});
@@ -19,12 +21,11 @@ class TensorList {
     if (names.output != names.embedding) {
       add(names.output + ".weight", {config_.vocab_size, width});
     }
-    return std::move(tensors_);
   }
 
  private:
   void add(const std::string& name, std::vector<int64_t> shape) {
-    tensors_.push_back({name, std::move(shape)});
+    visit_({name, std::move(shape)});
   }
   void add_linear(const std::string& name, int64_t outputs, int64_t inputs) {
     add(name + ".weight", {outputs, inputs});
@@ -60,13 +61,19 @@ class TensorList {
   }
 
   const ModelConfig& config_;
-  std::vector<ExpectedTensor> tensors_;
+  const Visit& visit_;
 };
 
 }  // namespace
 
+void visit_expected_tensors(const ModelConfig& config, const Visit& visit) {
+  TensorWalk(config, visit).run();
+}
+
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
-  return TensorList(config).list();
+  std::vector<ExpectedTensor> tensors;
+  visit_expected_tensors(config, [&](const ExpectedTensor& tensor) { tensors.push_back(tensor); });
+  return tensors;
 }
 
 }  // namespace switchyard

@@ -11,12 +11,17 @@ namespace {
 constexpr const char* kMixed = "; the files are of different checkpoints";
 
 void check_settings(const FairseqHeader& one, const FairseqHeader& other) {
-  for (const auto& [name, text] : one.config.settings) {
-    const auto mine = other.config.settings.find(name);
-    const std::string found = mine == other.config.settings.end() ? "absent" : mine->second;
-    if (found != text) {
-      fail_input(other.file.path, ": the setting cfg.", name, " is ", found, ", but in ",
-                 one.file.path, " it is ", text, kMixed);
+  const auto text_in = [](const FairseqHeader& header, const std::string& name) {
+    const auto found = header.config.settings.find(name);
+    return found == header.config.settings.end() ? std::string("absent") : found->second;
+  };
+  for (const FairseqHeader* header : {&one, &other}) {
+    for (const auto& [name, text] : header->config.settings) {
+      const std::string first = text_in(one, name);
+      const std::string second = text_in(other, name);
+      if (first == second) continue;
+      fail_input(other.file.path, ": the setting cfg.", name, " is ", second, ", but in ",
+                 one.file.path, " it is ", first, kMixed);
     }
   }
 }

@@ -166,9 +166,11 @@ void Merger::check_experts() const {
   if (experts_per_file_ == 0) return;
   const auto num_files = static_cast<int64_t>(parts_.ranks.size());
   if (num_files * experts_per_file_ != expected) {
-    fail_input(path(headers_.size() - 1), ": the ", num_files, " files of the ranks hold ",
-               experts_per_file_, " experts of a layer each, but cfg.model.moe_expert_count is ",
-               expected, "; are all files there?");
+    fail_input(path(parts_.ranks.back().file), ": with it, rank files hold ",
+               num_files * experts_per_file_, " experts of a layer (", experts_per_file_,
+               " each), but cfg.model.moe_expert_count is ", expected, "; ",
+               num_files * experts_per_file_ < expected ? concat("is rank ", num_files, " missing?")
+                                                        : std::string("is one too many?"));
   }
 }
 
@@ -200,7 +202,7 @@ void Merger::fail_missing(const std::string& name) const {
 }
 
 void Merger::check_complete() {
-  for (const ExpectedTensor& expected : expected_tensors(result_.config)) {
+  visit_expected_tensors(result_.config, [&](const ExpectedTensor& expected) {
     const auto found = named_.find(expected.name);
     if (found == named_.end()) fail_missing(expected.name);
     const TorchTensor& tensor = found->second;
@@ -217,7 +219,7 @@ void Merger::check_complete() {
                  "; expected FloatStorage, HalfStorage or BFloat16Storage");
     }
     used_.insert(expected.name);
-  }
+  });
 }
 
 void Merger::check_extra() {

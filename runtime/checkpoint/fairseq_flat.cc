@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kMaxNames = size_t{1} << 20;
 /// Entries of one of its dictionaries that are looked into; they have five.
 constexpr size_t kMaxEntries = 100;
+/// Bytes of one name with its path: short against what a file may repeat by reference.
+constexpr size_t kMaxNameBytes = 1024;
 constexpr int64_t kMaxElements = int64_t{1} << 56;
 
 std::string join_names(const std::string& path, std::string_view name) {
@@ -146,7 +148,12 @@ void MetadataParser::parse_flat(const std::string& path, PickleId parts, FlatPar
   flat.padding = parse_count(pickle_, need(parts, "padding"), where_, "'padding'");
   std::set<std::string> seen;
   for (size_t i = 0; i < names.size(); ++i) {
-    flat.names.push_back(join_names(path, text(names[i], "names")));
+    const std::string_view own_name = text(names[i], "names");
+    if (path.size() + own_name.size() > kMaxNameBytes) {
+      fail(concat("a name has ", path.size() + own_name.size(), " bytes; at most ", kMaxNameBytes,
+                  " are read"));
+    }
+    flat.names.push_back(join_names(path, own_name));
     const std::string& name = flat.names.back();
     if (!seen.insert(name).second) fail(concat("'", printable(name), "' stands twice"));
     flat.shapes.push_back(parse_sizes(pickle_, shapes[i], where_, "a shape"));

@@ -14,8 +14,8 @@ double read_version(RandomFile& file, const TorchTensor& tensor) {
       entry.dtype == DType::kF32 || entry.dtype == DType::kF16 || entry.dtype == DType::kBF16;
   if (tensor.support != TensorSupport::kReadable || !real || entry.num_elements() != 1) {
     fail_input(file.path(), ": tensor '", printable(tensor.name),
-               "': expected one floating-point number, found ", entry.num_elements(),
-               " elements of ", tensor.storage_type);
+               "': expected one number of fp32, fp16 or bf16, found ", entry.num_elements(), " of ",
+               tensor.storage_type, "; save the model in one of these types");
   }
   char bytes[4] = {};
   file.read_at(entry.offset, size_of(entry.dtype), bytes, "tensor decoder.version");

@@ -25,6 +25,7 @@ class TensorParser {
   PickleId model() const;
   const std::vector<PickleId>& tuple(PickleId id, const char* what) const;
   const std::vector<PickleId>& tensor_parts(PickleId value) const;
+  void check_metadata(PickleId metadata) const;
   TorchTensor parse_tensor(const std::string& name, PickleId value) const;
   TorchStorageRef parse_storage(PickleId id, TorchTensor& tensor) const;
   void check_extent(const TensorEntry& entry, int64_t first, int64_t num_elements) const;
@@ -110,8 +111,21 @@ const std::vector<PickleId>& TensorParser::tensor_parts(PickleId value) const {
   fail(concat("expected a tensor, found ", pickle_.describe(value)));
 }
 
+/// Refuses what torch would do to the elements when it loads them: `metadata` says "neg" or "conj".
+void TensorParser::check_metadata(PickleId metadata) const {
+  if (pickle_[metadata].kind != PickleKind::kDict) return;
+  for (const char* key : {"neg", "conj"}) {
+    const PickleId flag = pickle_.find(metadata, key);
+    if (flag == kNoPickleId || pickle_[flag].integer == 0) continue;
+    fail(concat("is stored to be changed when it is loaded ('", key,
+                "'); save tensor.clone() instead"));
+  }
+}
+
 TorchTensor TensorParser::parse_tensor(const std::string& name, PickleId value) const {
   const std::vector<PickleId>& parts = tensor_parts(value);
+  constexpr size_t kMetadata = 6;
+  if (parts.size() > kMetadata) check_metadata(parts[kMetadata]);
   TorchTensor tensor;
   tensor.name = name;
   const TorchStorageRef storage = parse_storage(parts[0], tensor);
@@ -158,10 +172,10 @@ void TensorParser::check_extent(const TensorEntry& entry, int64_t first,
   // Each product of two 63-bit numbers fits 128 bits, and what it is added to is below 2^63.
   __int128 last = first;
   __int128 count = 1;
-  for (size_t i = 0; i < entry.shape.size() && !empty; ++i) {
-    last += static_cast<__int128>(entry.shape[i] - 1) * entry.strides[i];
-    count *= entry.shape[i];
-    if (last >= num_elements) fail(beyond);
+  for (size_t i = 0; i < entry.shape.size(); ++i) {
+    count *= std::max<int64_t>(entry.shape[i], 1);
+    if (!empty) last += static_cast<__int128>(entry.shape[i] - 1) * entry.strides[i];
+    if (!empty && last >= num_elements) fail(beyond);
     if (count > int64_t{1} << 56) fail("its sizes multiply to more elements than can be counted");
   }
 }

@@ -70,7 +70,12 @@ std::optional<TorchStorageRef> parse_storage_ref(const Pickle& pickle, PickleId 
   }
   TorchStorageRef ref;
   ref.type = &storage_type(pickle, parts.items[1], where);
-  ref.key = std::string(pickle[parts.items[2]].text);
+  constexpr size_t kMaxKeyBytes = 256;  // torch counts storages, or writes their address
+  const std::string_view key = pickle[parts.items[2]].text;
+  if (key.size() > kMaxKeyBytes) {
+    fail_input(where, "its storage has a key of ", key.size(), " bytes; expected a number");
+  }
+  ref.key = std::string(key);
   ref.num_elements = parse_count(pickle, parts.items[4], where, "the size of its storage");
   ref.view_elements = ref.num_elements;
   if (parts.items.size() > 5) parse_view(pickle, parts.items[5], where, ref);

@@ -93,6 +93,19 @@ TEST(FairseqFlatTest, RefusesMetadataThatDoesNotAddUp) {
                {"has no 'fsdp_path'"});
 }
 
+TEST(FairseqFlatTest, LongNamesAreNotMultiplied) {
+  using namespace pickle_text;
+  // A path of 100 kB before each of thousands of short names would make gigabytes.
+  const std::string module = pickle_text::dict(
+      {{"fsdp_path", text(std::string(100000, 'p'))},
+       {"params", pickle_text::dict({{"flat_param_0", pickle_text::dict(good_parts())}})}});
+  expect_parts(error_of([&] {
+                 parse(pickle_text::dict({{"param_metadata", list({module})}}),
+                       std::string(100000, 'p') + ".flat_param_0");
+               }),
+               {"a name has 100001 bytes", "at most 1024"});
+}
+
 TEST(FairseqFlatTest, AHugeMetadataIsRefusedInTime) {
   using namespace pickle_text;
   // One dictionary of 300 modules, each with the same 5,000 flat tensors.

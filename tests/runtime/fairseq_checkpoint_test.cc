@@ -149,7 +149,7 @@ TEST(FairseqCheckpointTest, ChecksLayersAgainstTheSettings) {
                {"model-shared.pt", "layer 1 has expert"});
   expect_parts(
       error_after("moe_fp32", [](auto& h) { set_setting(h, "model.moe_expert_count", "16"); }),
-      {"model-rank-1.pt", "4 experts of a layer each", "16"});
+      {"model-rank-1.pt", "8 experts of a layer (4 each)", "16"});
   expect_parts(
       error_after("moe_fp32", [](auto& h) { set_setting(h, "model.decoder_layers", "3"); }),
       {"model", "decoder.layers.3.", "has no place"});
@@ -312,6 +312,31 @@ TEST(FairseqCheckpointTest, HeadersSurviveTheJourney) {
     EXPECT_EQ(copy.file.path, header.file.path);
     EXPECT_EQ(copy.file.shard, header.file.shard);
     EXPECT_EQ(copy.flat.size(), header.flat.size());
+  }
+}
+
+TEST(FairseqCheckpointTest, BillionsOfClaimedTensorsAreRefusedAtTheFirst) {
+  expect_parts(error_after("dense_fp32",
+                           [](std::vector<FairseqHeader>& headers) {
+                             set_setting(headers, "model.decoder_layers", "65536");
+                             set_setting(headers, "model.moe_freq", "1");
+                             set_setting(headers, "model.moe_expert_count", "65536");
+                             set_setting(headers, "model.moe_second_expert_policy", "'all'");
+                             for (TorchTensor& tensor : headers[0].tensors) {
+                               const size_t at = tensor.name.find(".fc");
+                               if (at != std::string::npos) tensor.name.insert(at, ".moe_layer");
+                             }
+                           }),
+               {"is missing"});
+}
+
+TEST(FairseqCheckpointTest, ASettingThatOneFileLacksIsTold) {
+  for (const size_t file : {size_t{0}, size_t{1}}) {
+    expect_parts(error_after("moe_fp32",
+                             [&](std::vector<FairseqHeader>& headers) {
+                               headers[file].config.settings["model.use_moe_pad_mask"] = "True";
+                             }),
+                 {"use_moe_pad_mask", "different checkpoints"});
   }
 }
 

@@ -116,9 +116,9 @@ TEST(MemoryAdvice, NamesTheSettingThatFits) {
     const int64_t half = plan.total() - plan.of(MemoryCategory::kExperts) / 2 + (64 << 10);
     EXPECT_EQ(advice({1, 1, half}), "2 hosts like this one with 1 rank each, 2 in all, fit");
     // Sixteen ranks of a host hold the dense weights sixteen times.
-    EXPECT_NE(advice({1, 16, plan.total()}).find(" like this one with "), std::string::npos);
-    EXPECT_EQ(advice({1, 16, plan.total()}).find("16 ranks each"), std::string::npos);
-    EXPECT_NE(advice({1, 2, 1000}).find("no number of such hosts"), std::string::npos);
+    EXPECT_NE(advice({16, 16, plan.total()}).find(" like this one with "), std::string::npos);
+    EXPECT_EQ(advice({16, 16, plan.total()}).find("16 ranks each"), std::string::npos);
+    EXPECT_NE(advice({2, 2, 1000}).find("no number of such hosts"), std::string::npos);
   });
 }
 

@@ -53,6 +53,13 @@ TEST_F(LegacyTorchFileTest, GivesPlaceShapeAndType) {
   EXPECT_EQ(one.places, (std::vector<StoragePlace>{{0, 6, 0}}));
 }
 
+TEST_F(LegacyTorchFileTest, KeysOfStoragesAreShort) {
+  // Many objects may refer to one key, and each would hold a copy.
+  const std::string key(1000, '7');
+  expect_refused(write_legacy(model_with({.key = key}), {{key, std::string(24, 'x'), 6}}),
+                 "key of 1000 bytes");
+}
+
 TEST_F(LegacyTorchFileTest, StoragesStandInTheOrderOfTheList) {
   const std::string object = model_of(pickle_text::dict(
       {{"a", tensor({.key = "9"})},

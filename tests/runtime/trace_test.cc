@@ -211,6 +211,7 @@ TEST(ExpertCapacity, IsTheReferencesFormula) {
   EXPECT_EQ(expert_capacity(0.05, top2, 2048), 103);
   EXPECT_EQ(expert_capacity(0.046875, top2, 2048), 96);
   EXPECT_EQ(expert_capacity(0.07, top2, 100), 8);  // 7.000000000000001
+  EXPECT_EQ(expert_capacity(1e300, top2, 100), 100);
   EXPECT_EQ(expert_capacity(-1.0, top2, 2048), 8);
   EXPECT_EQ(expert_capacity(0.0, top2, 100), 2);
   EXPECT_EQ(expert_capacity(-1.0, {8, 1, GateNorm::kNone}, 17), 3);
