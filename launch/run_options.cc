@@ -167,7 +167,8 @@ OptionGroup execution_options(RunOptions& o) {
        {.name = "exchange-buffer",
         .value_name = "BYTES",
         .default_text = "64MiB",
-        .help = "memory of each rank for rows between ranks; a smaller one takes more rounds",
+        .help = "send and receive buffers of each rank; those of the experts that compute on these "
+                "rows come on top; a smaller one takes more rounds",
         .set = set_exchange_buffer},
        {.name = "placement",
         .value_name = "FILE",

@@ -17,7 +17,7 @@ void run_synthesize_command(const std::vector<std::string>& arguments, Job& job)
   if (options.num_threads == 0) options.num_threads = budget.default_threads;
   if (job.world.size() == 1) {
     tell_when_interrupted(concat("interrupted; ", options.output,
-                                 " holds no checkpoint, only *.tmp files, which can be removed"));
+                                 " holds no whole checkpoint; what was written can be removed"));
   }
   const std::unique_ptr<ProgressSink> progress = make_progress(options.progress);
   run_synthesize(options, job.control, *progress);

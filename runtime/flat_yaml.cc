@@ -15,7 +15,11 @@ std::string place(const std::string& path, const YAML::Mark& mark) {
 
 YAML::Node parse_yaml(const std::string& text, const std::string& path) {
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) {
+      fail_usage(place(path, documents[1].Mark()), ": a second YAML document; expected one");
+    }
+    return documents.empty() ? YAML::Node() : documents[0];
   } catch (const YAML::ParserException& error) {
     fail_usage(place(path, error.mark), ": not readable as YAML: ", error.msg);
   }

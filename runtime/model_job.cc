@@ -43,6 +43,14 @@ std::optional<CapacityShape> ModelJob::capacity() const {
   return shape;
 }
 
+std::vector<std::string> ModelJob::files_read(const std::string& input) const {
+  std::vector<std::string> files = tokenizer_files(options_.tokenizer, options_.model);
+  files.push_back(input);
+  files.push_back(options_.placement);
+  for (const CheckpointFile& file : checkpoint_.index.files) files.push_back(file.path);
+  return files;
+}
+
 RunMeta ModelJob::meta() const {
   return {options_.version, numerics_.text(), checkpoint_.fingerprint, options_.listing};
 }
@@ -101,9 +109,12 @@ void ModelJob::finish(const std::function<void()>& publish) {
 
 void ModelJob::log_start() const {
   for (const std::string& warning : checkpoint_.warnings) log_warning(warning);
+  const std::string experts =
+      config().num_moe_layers() == 0
+          ? "dense"
+          : concat(config().num_moe_layers(), " with ", config().router.num_experts, " experts");
   log_info("model: ", config().family, ", ", config().num_layers(), " layers of width ",
-           config().hidden_size, ", ", config().num_moe_layers(), " with ",
-           config().router.num_experts, " experts, vocabulary ", config().vocab_size, ", ",
+           config().hidden_size, ", ", experts, ", vocabulary ", config().vocab_size, ", ",
            config().max_positions, " positions");
   log_info("numerics: ", numerics_.text(), "; checkpoint ", checkpoint_.fingerprint);
   log_info(world_.size(), " ranks over ", world_.transport(), "; rank 0 on ",

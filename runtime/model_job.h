@@ -33,6 +33,8 @@ class ModelJob {
   /// The batches that share the experts' capacity, without padding to a number of rows; none
   /// without --capacity reference.
   std::optional<CapacityShape> capacity() const;
+  /// The files that a run on this input reads, none of which may be written.
+  std::vector<std::string> files_read(const std::string& input) const;
   /// What stands beside results.
   RunMeta meta() const;
 

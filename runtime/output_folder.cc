@@ -55,7 +55,8 @@ int64_t replaceable_bytes(const std::string& path, const std::vector<std::string
 OutputFolder::OutputFolder(std::string path) : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
-  if (error || !fs::is_directory(path_)) {
+  std::error_code unknown;
+  if (error || !fs::is_directory(path_, unknown)) {
     fail_input("cannot make the folder ", path_, " (",
                error ? error.message() : "a file of that name is there",
                "); give another --output");

@@ -142,7 +142,7 @@ RequestSummary prepare_root(const PerplexityOptions& options, const ModelJob& jo
   root.rules = make_block_rules(options, config, root.kind,
                                 config.num_moe_layers() > 0 ? job.capacity() : std::nullopt);
   root.tokenizer = open_tokenizer(options, config, root.kind);
-  require_other_file(options.input, options.output);
+  require_other_files(job.files_read(options.input), options.output);
   root.writer.emplace(options.output);
   write_meta(options.output, job.meta());
   if (!can_read_twice(options.input)) return unknown_blocks(root.rules);

@@ -48,9 +48,9 @@ RankStats decode(const std::string& bytes) {
 }
 
 std::string rank_table(const std::vector<RankStats>& ranks) {
-  std::vector<std::string> header = {"rank",           "experts",     "weights",
-                                     "memory planned", "peak",        "files read",
-                                     "token rows",     "expert rows", "rounds"};
+  std::vector<std::string> header = {"rank",  "experts",    "weights",    "program and plan",
+                                     "peak",  "files read", "token rows", "expert rows",
+                                     "rounds"};
   for (size_t phase = 0; phase < kNumPhases; ++phase) {
     header.push_back(concat(name_of(static_cast<Phase>(phase)), " s"));
   }

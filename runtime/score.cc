@@ -42,7 +42,7 @@ RequestSummary prepare_root(const ScoreOptions& options, const ModelJob& job, co
       open_model_tokenizer(options.run.tokenizer, options.run.model, config.vocab_size);
   root.tokenizer = std::move(opened.tokenizer);
   root.input.tokenizer_help = opened.help;
-  require_other_file(options.input, options.output);
+  require_other_files(job.files_read(options.input), options.output);
   root.writer.emplace(options.output);
   write_meta(options.output, job.meta());
   if (!can_read_twice(options.input)) return unknown_requests(config.max_positions, form);

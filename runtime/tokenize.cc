@@ -35,7 +35,9 @@ void tokenize_all(const TokenizeOptions& options, int num_threads) {
   const std::unique_ptr<Tokenizer> tokenizer =
       open_tokenizer_folder(options.tokenizer, options.model);
   LineReader lines(options.input);
-  require_other_file(options.input, options.output);
+  std::vector<std::string> read = tokenizer_files(options.tokenizer, options.model);
+  read.push_back(options.input);
+  require_other_files(read, options.output);
   ResultWriter writer(options.output);
   ThreadPool pool(num_threads);
   int64_t num_texts = 0;

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "kernels/base/error.h"
+#include "kernels/base/log.h"
 #include "runtime/requests/json_text.h"
 
 namespace switchyard {
@@ -37,20 +38,32 @@ FileHandle open_for_writing(const std::string& path, int flags) {
   return file;
 }
 
+/// Whether `path` still names the open file.
+bool is_named(const FileHandle& file, const std::string& path) {
+  struct stat opened {};
+  struct stat named {};
+  return fstat(file.descriptor(), &opened) == 0 && stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 /// Gives a file that is complete its name. The file's bytes and then the folder's entry are on the
 /// disk when this returns, so that a power cut leaves the old file or the new one.
 void publish(FileHandle& file, const std::string& from, const std::string& to) {
-  file.sync(from);
-  file.close(from);
+  // Renamed while it is still locked: another run must not take it for its own before that.
   rename_file(from, to);
+  file.close(to);
   sync_folder_of(to);
 }
 
 /// Opens OUT.partial for this run alone. Truncated only once it is locked: it may be growing.
 FileHandle open_partial(const std::string& path) {
-  FileHandle file = FileHandle::open(path, O_WRONLY | O_CREAT);
+  // Not through a symbolic link: what it points to is no file of ours.
+  FileHandle file = FileHandle::open(path, O_WRONLY | O_CREAT | O_NOFOLLOW);
   if (!file.is_open()) fail_open(path);
-  if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  const bool is_locked_elsewhere =
+      flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  // Or finished by another run since it was opened: then it is that run's results.
+  if (is_locked_elsewhere || !is_named(file, path)) {
     fail_input(path, " is being written by another run; wait for it, or give another --output");
   }
   if (ftruncate(file.descriptor(), 0) != 0) fail_open(path);
@@ -75,9 +88,15 @@ FileHandle open_output(const std::string& output, const std::string& partial) {
 /// Where results are to stand: the file that a symbolic link points to, not the link.
 std::string resolve(const std::string& output) {
   std::error_code error;
-  if (!std::filesystem::is_symlink(output, error)) return output;
-  const std::filesystem::path target = std::filesystem::weakly_canonical(output, error);
-  return error ? output : target.string();
+  std::filesystem::path path = output;
+  // One step at a time: the last may point to a file that is still to be made.
+  constexpr int kMostLinks = 40;  // as the kernel
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(path, error); ++i) {
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) return output;
+    path = target.is_absolute() ? target : path.parent_path() / target;
+  }
+  return path.string();
 }
 
 void append_member(std::string_view key, std::string_view value, std::string& out) {
@@ -112,6 +131,10 @@ ResultWriter::ResultWriter(const std::string& output)
       file_(open_output(output_, partial_)),
       last_write_(std::chrono::steady_clock::now()) {
   name_ = output == "-" ? "standard output" : partial_.empty() ? output : partial_;
+  std::error_code ignored;
+  if (!partial_.empty() && std::filesystem::exists(output_, ignored)) {
+    log_info(output_, " is there already; it is replaced when the new results are complete");
+  }
 }
 
 ResultWriter::~ResultWriter() {
@@ -148,11 +171,17 @@ void ResultWriter::finish() {
     file_.close(name_);
   } else {
     const std::string meta = partial_ + kMeta;
+    file_.sync(partial_);
+    if (!is_named(file_, partial_)) {
+      fail_resource(partial_,
+                    ": was removed or replaced while it was written; its results are lost, ",
+                    "and ", output_, " is as it was. Run again, one run at a time to an output");
+    }
     // What stands beside results belongs to them: an earlier run's does not.
-    if (std::filesystem::exists(meta)) {
+    std::error_code ignored;
+    if (std::filesystem::exists(meta, ignored)) {
       rename_file(meta, output_ + kMeta);
     } else {
-      std::error_code ignored;
       std::filesystem::remove(output_ + kMeta, ignored);
     }
     publish(file_, partial_, output_);
@@ -164,7 +193,14 @@ void write_meta(const std::string& output, const RunMeta& meta) {
   const std::string path = resolve(output) + kPartial + kMeta;
   const std::string written = path + kPartial;
   FileHandle file = open_for_writing(written, O_CREAT);
-  file.write_all(format_meta(meta), written);
+  try {
+    file.write_all(format_meta(meta), written);
+    file.sync(written);
+  } catch (const Error&) {
+    std::error_code ignored;
+    std::filesystem::remove(written, ignored);
+    throw;
+  }
   publish(file, written, path);
 }
 

@@ -1,4 +1,5 @@
 #include "runtime/tokenizer/fairseq_dictionary.h"
+#include "runtime/checkpoint/random_file.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -40,8 +41,8 @@ DictionaryLine parse_line(std::string_view line, int64_t line_number, const std:
     space = rest.rfind(' ');
   }
   if (space == rest.npos || space == 0 || !is_integer(rest.substr(space + 1))) {
-    fail_input(path, ":", line_number, ": expected '<symbol> <count>', found '", line.substr(0, 80),
-               "'; ", kHelp);
+    fail_input(path, ":", line_number, ": expected '<symbol> <count>', found '",
+               printable(line.substr(0, 80)), "'; ", kHelp);
   }
   result.symbol = rest.substr(0, space);
   return result;
@@ -83,13 +84,20 @@ void FairseqDictionary::add_line(std::string_view line, int64_t line_number,
             ? "is one of the special symbols"
             : concat("stands in line ", first - FairseqIds::kCount + 1, " already (",
                      kOverwriteFlag, " at the line's end allows it)");
-    fail_input(path, ":", line_number, ": the symbol '", parsed.symbol, "' ", where);
+    fail_input(path, ":", line_number, ": the symbol '", printable(parsed.symbol), "' ", where);
   }
   at->second = id;
   symbols_.emplace_back(parsed.symbol);
 }
 
 void FairseqDictionary::pad(const std::string& path, int64_t embedding_rows) {
+  // The released models fill up to a multiple of 1024.
+  constexpr int64_t kMostPadding = 1024;
+  if (embedding_rows - size() >= kMostPadding) {
+    fail_input(path, " lists ", size(),
+               " ids (its lines and the 4 special symbols), but the model ", "has ", embedding_rows,
+               " embedding rows: it is cut off or belongs to another model; ", kHelp);
+  }
   log_warning(path, " lists ", size(), " ids (its lines and the 4 special symbols), the model has ",
               embedding_rows, " embedding rows; the ids from ", size(), " to ", embedding_rows - 1,
               " are taken for padding");

@@ -1,4 +1,5 @@
 #include "runtime/tokenizer/gpt2_bpe.h"
+#include "runtime/checkpoint/random_file.h"
 
 #include <algorithm>
 #include <array>
@@ -59,8 +60,8 @@ int32_t read_id(const boost::json::value& value, std::string_view piece, const s
     const int64_t id = value.get_int64();
     if (id >= 0 && id <= std::numeric_limits<int32_t>::max()) return static_cast<int32_t>(id);
   }
-  fail_input(path, ": the id of piece '", piece, "' must be an integer from 0 to 2147483647, not ",
-             boost::json::serialize(value));
+  fail_input(path, ": the id of piece '", printable(piece),
+             "' must be an integer from 0 to 2147483647, not ", boost::json::serialize(value));
 }
 
 PieceIds read_encoder(const std::string& path) {
@@ -95,7 +96,7 @@ class Gpt2Bpe::Builder {
       std::string piece;
       append_utf8(character, piece);
       if (intern(piece) == kNone) {
-        fail_input(encoder_path_, " lacks the single-byte piece '", piece, "': ", kHelp);
+        fail_input(encoder_path_, " lacks the single-byte piece '", printable(piece), "': ", kHelp);
       }
     }
     read_merges();
@@ -106,7 +107,8 @@ class Gpt2Bpe::Builder {
     for (const auto& [piece, id] : encoder_) {
       const auto [at, is_new] = bpe_.bytes_of_id_.emplace(id, bytes_of_piece(piece));
       if (!is_new) {
-        fail_input(encoder_path_, ": two pieces have the id ", id, ", one of them '", piece, "'");
+        fail_input(encoder_path_, ": two pieces have the id ", id, ", one of them '",
+                   printable(piece), "'");
       }
     }
   }
@@ -150,16 +152,16 @@ class Gpt2Bpe::Builder {
     const uint64_t key = pair_key(symbol_at(left, line_number), symbol_at(right, line_number));
     const auto [at, is_new] = bpe_.merges_.emplace(key, merge);
     if (!is_new) {
-      fail_input(merges_path_, ":", line_number, ": the merge '", line, "' stands in line ",
-                 at->second.rank, " already");
+      fail_input(merges_path_, ":", line_number, ": the merge '", printable(line),
+                 "' stands in line ", at->second.rank, " already");
     }
   }
 
   int32_t symbol_at(const std::string& piece, int32_t line_number) {
     const int32_t symbol = intern(piece);
     if (symbol == kNone) {
-      fail_input(merges_path_, ":", line_number, ": ", encoder_path_, " lacks the piece '", piece,
-                 "'; the two files do not belong together");
+      fail_input(merges_path_, ":", line_number, ": ", encoder_path_, " lacks the piece '",
+                 printable(piece), "'; the two files do not belong together");
     }
     return symbol;
   }

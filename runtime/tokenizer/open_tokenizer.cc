@@ -15,6 +15,12 @@ constexpr const char* kPieces = "encoder.json";
 constexpr const char* kMerges = "vocab.bpe";
 constexpr const char* kDictionary = "dict.txt";
 
+/// Whether there is such a file; what cannot be told is told by whoever opens it.
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
 /// The files as named, else as they lie in the tokenizer's folder or the model's; the dictionary
 /// stays empty where there is none.
 FairseqTokenizerFiles find_files(const TokenizerOptions& options, const std::string& model) {
@@ -24,33 +30,41 @@ FairseqTokenizerFiles find_files(const TokenizerOptions& options, const std::str
   for (const std::string& directory : {files.directory, model}) {
     if (!files.dictionary.empty()) break;
     const fs::path path = fs::path(directory) / kDictionary;
-    if (fs::exists(path)) files.dictionary = path.string();
+    if (is_there(path)) files.dictionary = path.string();
   }
   return files;
 }
 
 bool has_pieces(const std::string& directory) {
-  return fs::exists(fs::path(directory) / kPieces) && fs::exists(fs::path(directory) / kMerges);
+  return is_there(fs::path(directory) / kPieces) && is_there(fs::path(directory) / kMerges);
 }
 
 /// Throws Error(kInput) if the folder holds a tokenizer of a kind that is not built in.
 void refuse_other_kinds(const std::string& directory) {
   for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "tiktoken.model"}) {
     const fs::path path = fs::path(directory) / name;
-    if (fs::exists(path)) {
+    if (is_there(path)) {
       fail_input(path.string(), ": tokenizers of this kind are not supported by this version; ",
                  "expected encoder.json with vocab.bpe, and dict.txt for a fairseq model");
     }
   }
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
-    if (entry.path().extension() != ".tiktoken") continue;
-    fail_input(entry.path().string(), ": tokenizers of this kind are not supported by this ",
+  fs::directory_iterator entry(directory, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() != ".tiktoken") continue;
+    fail_input(entry->path().string(), ": tokenizers of this kind are not supported by this ",
                "version; expected encoder.json with vocab.bpe");
   }
 }
 
 }  // namespace
+
+std::vector<std::string> tokenizer_files(const TokenizerOptions& options,
+                                         const std::string& model) {
+  const FairseqTokenizerFiles files = find_files(options, model);
+  const fs::path directory = files.directory;
+  return {(directory / kPieces).string(), (directory / kMerges).string(), files.dictionary};
+}
 
 OpenedTokenizer open_model_tokenizer(const TokenizerOptions& options, const std::string& model,
                                      int64_t vocab_size) {

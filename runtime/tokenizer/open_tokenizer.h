@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/tokenizer/tokenizer.h"
 
@@ -16,6 +17,10 @@ struct TokenizerOptions {
   SpecialTokens special_tokens = SpecialTokens::kAdd;  // fairseq's tokenizer adds none either way
   Newlines newlines = Newlines::kKeep;
 };
+
+/// The files that a tokenizer of these options is read from, whether they are there or not; empty
+/// for a dictionary that is not there.
+std::vector<std::string> tokenizer_files(const TokenizerOptions& options, const std::string& model);
 
 /// A tokenizer, or why there is none.
 struct OpenedTokenizer {

@@ -112,6 +112,31 @@ TEST_F(Cli, ResultsGoToStandardOutput) {
   EXPECT_TRUE(tokens.out.starts_with("{\"ids\":[")) << tokens.out;
 }
 
+TEST_F(Cli, AClosedStandardErrorDoesNotReachTheResults) {
+  const std::string model = std::string(SWITCHYARD_TEST_DATA) + "/fairseq/dense_fp32";
+  const std::string command = std::string(SWITCHYARD_PROGRAM) + " score --threads 1 --model " +
+                              model + " --input " + model + "/requests.jsonl --output ";
+  EXPECT_EQ(std::system((command + path("all") + " 2>" + path("log")).c_str()), 0);
+  EXPECT_EQ(std::system((command + path("closed") + " 2>&-").c_str()), 0);
+  EXPECT_EQ(std::system((command + path("none") + " <&- >&- 2>&-").c_str()), 0);
+  EXPECT_FALSE(read_file(path("all")).empty());
+  EXPECT_EQ(read_file(path("closed")), read_file(path("all")));
+  EXPECT_EQ(read_file(path("none")), read_file(path("all")));
+}
+
+TEST_F(Cli, NoFileOfTheRunIsOverwritten) {
+  fs::copy(std::string(SWITCHYARD_TEST_DATA) + "/fairseq/dense_fp32", path("model"));
+  for (const char* name : {"model.pt", "dict.txt", "requests.jsonl"}) {
+    const std::string before = read_file(path("model/") + name);
+    const ProgramRun result =
+        run("score --threads 1 --model " + path("model") + " --input " +
+            path("model/requests.jsonl") + " --output " + path("model/") + name);
+    EXPECT_EQ(result.status, 2) << name;
+    EXPECT_TRUE(contains(result.err, "would overwrite")) << result.err;
+    EXPECT_EQ(read_file(path("model/") + name), before);
+  }
+}
+
 TEST_F(Cli, ABadFileIsRefusedByInspect) {
   const std::string bad = std::string(SWITCHYARD_TEST_DATA) + "/bad/truncated_zip_half/model.pt";
   const ProgramRun result = run("inspect --model " + bad);

@@ -52,6 +52,37 @@ TEST(ResultWriterTest, NamesTheFileAtTheEnd) {
   EXPECT_FALSE(exists(folder.path("out.partial")));
 }
 
+TEST(ResultWriterTest, AnotherRunsFileIsNeverTakenForItsOwn) {
+  const TempFolder folder;
+  folder.write("out", "old");
+  ResultWriter writer(folder.path("out"));
+  writer.append("mine");
+  std::filesystem::remove(folder.path("out.partial"));
+  ResultWriter other(folder.path("out"));
+  other.append("other");
+  other.flush();
+  expect_error(ErrorKind::kResource, {"out.partial", "replaced"}, [&] { writer.finish(); });
+  EXPECT_EQ(folder.read("out"), "old");
+  other.finish();
+  EXPECT_EQ(folder.read("out"), "other\n");
+}
+
+TEST(ResultWriterTest, LinksAreFollowedAlsoToWhatIsStillToBeMade) {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder.path("disk"));
+  std::filesystem::create_symlink("disk/results", folder.path("link"));
+  ResultWriter writer(folder.path("link"));
+  writer.append("one");
+  writer.finish();
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.path("link")));
+  EXPECT_EQ(folder.read("disk/results"), "one\n");
+  // What OUT.partial points to is nobody's to be emptied.
+  folder.write("precious", "text");
+  std::filesystem::create_symlink("precious", folder.path("next.partial"));
+  expect_error(ErrorKind::kInput, {"next.partial"}, [&] { ResultWriter(folder.path("next")); });
+  EXPECT_EQ(folder.read("precious"), "text");
+}
+
 TEST(ResultWriterTest, WithoutResultsTheFileIsEmpty) {
   const TempFolder folder;
   ResultWriter(folder.path("out")).finish();

@@ -141,6 +141,9 @@ TEST_F(FairseqDictionaryTest, FitsTheModel) {
   EXPECT_EQ(padded.symbol_of(7), "madeupword0002");
   expect_error(ErrorKind::kInput, {"dict.txt", "2 lines", "6 ids", "5 embedding rows"},
                [&] { load("5 1\n6 1\n", 5); });
+  EXPECT_EQ(load("5 1\n", 5 + 1023).size(), 5 + 1023);
+  expect_error(ErrorKind::kInput, {"dict.txt", "5 ids", "1029 embedding rows", "cut off"},
+               [&] { load("5 1\n", 5 + 1024); });
   expect_error(ErrorKind::kInput, {"absent.txt", "--dict"},
                [&] { FairseqDictionary(folder_.path("absent.txt"), 5); });
 }

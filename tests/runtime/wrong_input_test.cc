@@ -57,7 +57,7 @@ auto truncate(const std::string& name, double share) {
 
 const WrongInput kWrongInputs[] = {
     {"no shared file", remove("model-shared.pt"), {"model-shared.pt", "is missing"}},
-    {"the last rank file", remove("model-rank-1.pt"), {"model-rank-0.pt", "are all files there"}},
+    {"the last rank file", remove("model-rank-1.pt"), {"model-rank-0.pt", "is rank 1 missing"}},
     {"a gap in the rank files", remove("model-rank-0.pt"), {"model-rank-0.pt"}},
     {"an empty rank file", truncate("model-rank-1.pt", 0.0), {"model-rank-1.pt", "empty"}},
     {"half a rank file", truncate("model-rank-0.pt", 0.5), {"model-rank-0.pt", "truncated"}},
