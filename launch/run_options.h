@@ -20,7 +20,8 @@ OptionSpec json_option(ResultForm& form);
 OptionGroup tokenizer_options(TokenizerOptions& options);
 /// --numerics, --capacity and what belongs to it.
 OptionGroup numerics_options(RunOptions& options);
-/// --threads, --max-batch-tokens, --exchange-buffer, --placement, --instruction-set.
+/// --threads, --max-batch-tokens, --exchange-buffer, --placement, --load-readers-per-node,
+/// --instruction-set.
 OptionGroup execution_options(RunOptions& options);
 /// --log-level, --progress, --exchange-timeout, --backend, --strict-seed.
 OptionGroup operation_options(RunOptions& options);
