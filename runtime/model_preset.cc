@@ -17,7 +17,6 @@ namespace {
 constexpr int64_t kMost16 = 65536;  // layers, heads, their size, experts, files
 /// The ids 0 to 3 of fairseq's dictionaries are <s>, <pad>, </s> and <unk>.
 constexpr int64_t kFewestTokens = 4;
-constexpr int64_t kMostSinusoidal = 100000;  // fairseq's table of sinusoids ends here
 /// Of all layers together: the names of their tensors are held in memory.
 constexpr int64_t kMostExperts = int64_t{1} << 22;
 constexpr double kMostParameters = 0x1p50;  // 2 PB of fp16: sizes in bytes stay below 2^63
@@ -167,8 +166,8 @@ void FairseqPreset::add_positions() {
   const bool learned =
       reader_.choice<bool>("positions", {{"sinusoidal", false}, {"learned", true}}, false);
   const int64_t positions = reader_.number("max_positions", 1, int64_t{1} << 30);
-  if (!learned && positions > kMostSinusoidal) {
-    reader_.refuse("max_positions", concat("sinusoidal positions end at ", kMostSinusoidal,
+  if (!learned && positions > kMostSinusoidalPositions) {
+    reader_.refuse("max_positions", concat("sinusoidal positions end at ", kMostSinusoidalPositions,
                                            "; expected at most that"));
   }
   if (!learned && hidden_size_ < 4) {

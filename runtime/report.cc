@@ -6,16 +6,11 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/error.h"
 #include "kernels/base/text_table.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/requests/json_text.h"
 
 namespace switchyard {
 namespace {
-
-std::string list_text(const std::vector<int64_t>& numbers, const char* separator) {
-  std::string text = "[";
-  for (const int64_t number : numbers) text += concat(text.size() > 1 ? separator : "", number);
-  return text + "]";
-}
 
 void append_json(const ReportValue& value, std::string& out) {
   if (const auto* number = std::get_if<int64_t>(&value.value)) {
@@ -23,7 +18,7 @@ void append_json(const ReportValue& value, std::string& out) {
   } else if (const auto* real = std::get_if<double>(&value.value)) {
     append_json_number(*real, out);
   } else if (const auto* list = std::get_if<std::vector<int64_t>>(&value.value)) {
-    out += list_text(*list, ",");
+    out += shape_text(*list, ",");
   } else {
     append_json_string(std::get<std::string>(value.value), out);
   }
@@ -83,7 +78,7 @@ std::string lines_text(const ReportSection& section) {
 }  // namespace
 
 ReportValue::ReportValue(std::vector<int64_t> numbers)
-    : value(numbers), text(list_text(numbers, ", ")) {}
+    : value(numbers), text(shape_text(numbers)) {}
 
 ReportValue float_value(float number) {
   std::string text;

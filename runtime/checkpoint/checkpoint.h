@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/base/dtype.h"
@@ -44,6 +45,15 @@ struct TensorEntry {
 
   bool operator==(const TensorEntry&) const = default;
 };
+
+/// Most dimensions of a tensor that is read; models use two, views of other tools up to five.
+inline constexpr size_t kMaxRank = 8;
+
+/// Strides, in elements, of a row-major tensor without gaps.
+std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape);
+
+/// "[2, 3]", for messages.
+std::string shape_text(const std::vector<int64_t>& shape, std::string_view separator = ", ");
 
 struct CheckpointFile {
   std::string path;

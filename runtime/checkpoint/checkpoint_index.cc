@@ -21,6 +21,18 @@ bool TensorEntry::is_contiguous() const {
   return true;
 }
 
+std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape) {
+  std::vector<int64_t> strides(shape.size(), 1);
+  for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+  return strides;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape, std::string_view separator) {
+  std::string text = "[";
+  for (const int64_t size : shape) text += concat(text.size() > 1 ? separator : "", size);
+  return text + "]";
+}
+
 const TensorEntry& CheckpointIndex::at(const std::string& name) const {
   const auto found = tensors.find(name);
   if (found == tensors.end()) {

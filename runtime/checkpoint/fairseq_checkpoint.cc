@@ -23,12 +23,6 @@ bool is_no_weight(const std::string& name) {
   return name == "decoder.version" || is_leftover(name);
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += concat(i == 0 ? "" : ", ", shape[i]);
-  return text + "]";
-}
-
 class Merger {
  public:
   Merger(const std::string& directory, const std::vector<FairseqHeader>& headers,

@@ -35,7 +35,8 @@ Activation read_activation(const SettingReader& settings) {
 }
 
 /// The gates, top1gate.py and top2gate.py of the reference.
-void read_router(const SettingReader& settings, ModelConfig& config) {
+void read_router(const SettingReader& settings, ModelConfig& config,
+                 std::vector<std::string>& warnings) {
   config.capacity.eval_fraction =
       settings.real("model.moe_eval_capacity_token_fraction", config.capacity.eval_fraction);
   if (settings.flag("model.use_moe_pad_mask", false)) config.capacity.pads = PadRouting::kMasked;
@@ -47,7 +48,11 @@ void read_router(const SettingReader& settings, ModelConfig& config) {
   config.router.top_k = 2;
   config.router.norm = GateNorm::kChosen;
   const std::string* policy = settings.find("model.moe_second_expert_policy");
-  if (policy != nullptr && *policy != "'all'") {
+  if (policy == nullptr) {
+    warnings.push_back(
+        "cfg.model.moe_second_expert_policy is absent; the second expert is chosen as by 'all' "
+        "(the option's own default is random)");
+  } else if (*policy != "'all'") {
     settings.refuse("model.moe_second_expert_policy",
                     "its choice is random also in evaluation; only 'all' is supported");
   }
@@ -59,7 +64,8 @@ void read_router(const SettingReader& settings, ModelConfig& config) {
   }
 }
 
-void read_layers(const SettingReader& settings, ModelConfig& config) {
+void read_layers(const SettingReader& settings, ModelConfig& config,
+                 std::vector<std::string>& warnings) {
   const int64_t num_layers = settings.size("model.decoder_layers");
   if (num_layers < 1 || num_layers > 65536) {
     settings.refuse("model.decoder_layers", "expected 1 to 65536");
@@ -74,7 +80,7 @@ void read_layers(const SettingReader& settings, ModelConfig& config) {
   for (int64_t i = 0; i < num_layers; ++i) {
     if ((i + 1) % every == 0) config.layers[static_cast<size_t>(i)] = FfnKind::kMoe;
   }
-  read_router(settings, config);
+  read_router(settings, config, warnings);
 }
 
 void read_norms(const SettingReader& settings, const FairseqTensorFacts& facts,
@@ -140,10 +146,8 @@ void read_positions(const SettingReader& settings, ModelConfig& config) {
   if (config.max_positions <= 0) {
     settings.refuse("model.max_target_positions", "expected the number of positions");
   }
-  // The reference's sinusoidal table ends here.
-  constexpr int64_t kMostSinusoidal = 100000;
   if (config.position_kind == PositionKind::kSinusoidal) {
-    config.max_positions = std::min(config.max_positions, kMostSinusoidal);
+    config.max_positions = std::min(config.max_positions, kMostSinusoidalPositions);
   }
 }
 
@@ -168,7 +172,7 @@ ModelConfig make_fairseq_config(const FairseqSettings& settings, const FairseqTe
   // moe_expert_ffn_dim is never read by the reference's decoder.
   config.expert_ffn_size = config.ffn_size;
   config.vocab_size = facts.vocab_size;
-  read_layers(reader, config);
+  read_layers(reader, config, warnings);
   read_positions(reader, config);
   read_norms(reader, facts, config);
   config.activation = read_activation(reader);

@@ -10,6 +10,9 @@
 
 namespace switchyard {
 
+/// fairseq's table of sinusoidal positions ends here.
+inline constexpr int64_t kMostSinusoidalPositions = 100000;
+
 /// What only the tensors of a checkpoint say.
 struct FairseqTensorFacts {
   int64_t vocab_size = 0;        // rows of decoder.embed_tokens.weight

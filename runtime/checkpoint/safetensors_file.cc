@@ -14,7 +14,6 @@ namespace json = boost::json;
 
 constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
-constexpr size_t kMaxRank = 8;
 
 struct StoredType {
   std::string_view name;
@@ -40,7 +39,8 @@ class HeaderParser {
     TensorEntry entry;
     entry.dtype = dtype(fields->at("dtype"));
     entry.shape = numbers(fields->at("shape"), "its shape", kMaxRank);
-    set_strides(entry);
+    check_size(entry.shape);
+    entry.strides = row_major_strides(entry.shape);
     const std::vector<int64_t> range = numbers(fields->at("data_offsets"), "its data_offsets", 2);
     const int64_t data_bytes = file_.size() - begin_;
     if (range.size() != 2 || range[0] > range[1] || range[1] > data_bytes) {
@@ -85,13 +85,11 @@ class HeaderParser {
     return result;
   }
 
-  void set_strides(TensorEntry& entry) const {
-    __int128 stride = 1;
-    entry.strides.resize(entry.shape.size());
-    for (size_t i = entry.shape.size(); i-- > 0;) {
-      entry.strides[i] = static_cast<int64_t>(stride);
-      stride *= std::max<int64_t>(entry.shape[i], 1);
-      if (stride > int64_t{1} << 56) fail("its sizes multiply to more than can be counted");
+  void check_size(const std::vector<int64_t>& shape) const {
+    __int128 count = 1;
+    for (const int64_t size : shape) {
+      count *= std::max<int64_t>(size, 1);
+      if (count > int64_t{1} << 56) fail("its sizes multiply to more than can be counted");
     }
   }
 

@@ -3,16 +3,6 @@
 #include <algorithm>
 
 namespace switchyard {
-namespace {
-
-std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape) {
-  std::vector<int64_t> strides(shape.size(), 1);
-  for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
-  return strides;
-}
-
-}  // namespace
-
 std::vector<TensorRun> cut_runs(const std::vector<TensorRun>& runs, int64_t item_bytes,
                                 int64_t first, int64_t count) {
   std::vector<TensorRun> cut;

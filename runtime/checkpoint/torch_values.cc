@@ -1,6 +1,7 @@
 #include "runtime/checkpoint/torch_values.h"
 
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/checkpoint.h"
 
 namespace switchyard {
 
@@ -23,9 +24,9 @@ std::vector<int64_t> parse_sizes(const Pickle& pickle, PickleId id, const std::s
   }
   const PickleNode& node = pickle[id];
   const bool sequence = node.kind == PickleKind::kTuple || node.kind == PickleKind::kList;
-  if (!sequence || node.items.size() > kMaxTensorRank) {
+  if (!sequence || node.items.size() > kMaxRank) {
     fail_input(where, what, " is ", pickle.describe(id), "; expected a tuple of at most ",
-               kMaxTensorRank);
+               kMaxRank);
   }
   std::vector<int64_t> values;
   for (const PickleId item : node.items) values.push_back(parse_count(pickle, item, where, what));

@@ -10,14 +10,11 @@
 
 namespace switchyard {
 
-/// Most dimensions of a tensor that is read; models use two, views of other tools up to five.
-inline constexpr size_t kMaxTensorRank = 8;
-
 /// The whole number from 0 up at `id`. Throws Error(kInput) that starts with `where` and names
 /// `what` for anything else.
 int64_t parse_count(const Pickle& pickle, PickleId id, const std::string& where, const char* what);
 
-/// At most kMaxTensorRank whole numbers from 0 up: a torch.Size, a tuple or a list. Errors as in
+/// At most kMaxRank whole numbers from 0 up: a torch.Size, a tuple or a list. Errors as in
 /// parse_count.
 std::vector<int64_t> parse_sizes(const Pickle& pickle, PickleId id, const std::string& where,
                                  const char* what);

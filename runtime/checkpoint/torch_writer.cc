@@ -8,6 +8,7 @@
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/checkpoint.h"
 
 namespace switchyard {
 namespace {
@@ -95,8 +96,6 @@ std::vector<uint32_t> write_storages(const TorchArchive& archive, const ZipLayou
 
 void put_tensor(const TorchStorage& description, size_t storage, const std::vector<int64_t>& shape,
                 PickleWriter& pickle) {
-  std::vector<int64_t> strides(shape.size(), 1);
-  for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
   const auto put_numbers = [&](const std::vector<int64_t>& numbers) {
     pickle.begin_tuple();
     for (const int64_t number : numbers) pickle.integer(number);
@@ -114,7 +113,7 @@ void put_tensor(const TorchStorage& description, size_t storage, const std::vect
   pickle.persistent();
   pickle.integer(0);  // offset in the storage
   put_numbers(shape);
-  put_numbers(strides);
+  put_numbers(row_major_strides(shape));
   pickle.boolean(false);        // requires_grad
   pickle.begin_ordered_dict();  // backward hooks
   pickle.end_dict();
