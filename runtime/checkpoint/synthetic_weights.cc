@@ -85,12 +85,11 @@ template <typename Element>
 void pick(const Element* table, uint64_t key, int64_t first, int64_t count, Element* to) {
   int64_t i = first;
   const int64_t end = first + count;
-  const auto pick_one = [&] {
-    const uint64_t hash = mix_bits(key + static_cast<uint64_t>(i / kElementsPerHash));
-    *to++ = table[(hash >> (16 * (i % kElementsPerHash))) & 0xFFFFu];
-    ++i;
+  const auto element = [&](int64_t at) {
+    const uint64_t hash = mix_bits(key + static_cast<uint64_t>(at / kElementsPerHash));
+    return table[(hash >> (16 * (at % kElementsPerHash))) & 0xFFFFu];
   };
-  while (i < end && i % kElementsPerHash != 0) pick_one();
+  for (; i < end && i % kElementsPerHash != 0; ++i) *to++ = element(i);
   for (; i + kElementsPerHash <= end; i += kElementsPerHash) {
     const uint64_t hash = mix_bits(key + static_cast<uint64_t>(i / kElementsPerHash));
     const std::array<Element, kElementsPerHash> four = {
@@ -99,7 +98,7 @@ void pick(const Element* table, uint64_t key, int64_t first, int64_t count, Elem
     std::memcpy(to, four.data(), sizeof four);
     to += kElementsPerHash;
   }
-  while (i < end) pick_one();
+  for (; i < end; ++i) *to++ = element(i);
 }
 
 }  // namespace
