@@ -86,7 +86,6 @@ void MoeLayer::apply_capacity(const MoeStep& step, int64_t num_rows) {
   args.norm = p_.config.router.norm;
   args.norm_order = rules.norm_order;
   args.slot_order = rules.slot_order;
-  p_.backend.copy_to_device(p_.compute, step.router_mask.data(), args.mask);
   p_.backend.apply_capacity(p_.compute, args);
   observe(step, "slot", 0, args.slots);
 }

@@ -33,9 +33,10 @@ struct MoeStep {
   int layer = 0;
   int moe_layer = 0;  // its number among the MoE layers
   int64_t step = 0;
-  Weight gate;                                // [E, D]
-  const std::vector<RowOrigin>& origins;      // [T]
-  const std::vector<int32_t>& router_mask;    // [T] 1: not routed where there is a capacity
+  Weight gate;                            // [E, D]
+  const std::vector<RowOrigin>& origins;  // [T]
+  /// [T] 1: not routed where there is a capacity; there BufferId::kRouterMask holds it too.
+  const std::vector<int32_t>& router_mask;
   const std::vector<CapacityRows>& capacity;  // cover the rows
 };
 

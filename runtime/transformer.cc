@@ -109,6 +109,10 @@ void Transformer::embed() {
   const TensorView positions = p_.workspace.rows(BufferId::kPositions, rows_.count());
   p_.backend.copy_to_device(p_.compute, rows_.ids.data(), ids);
   p_.backend.copy_to_device(p_.compute, rows_.positions.data(), positions);
+  if (p_.workspace.view(BufferId::kRouterMask).data != nullptr) {  // only with a capacity
+    p_.backend.copy_to_device(p_.compute, rows_.router_mask.data(),
+                              p_.workspace.rows(BufferId::kRouterMask, rows_.count()));
+  }
   const TensorView hidden = p_.workspace.rows(BufferId::kHidden, rows_.count());
   p_.backend.embed(p_.compute, {ids, positions, p_.weights.embedding(), p_.weights.positions(),
                                 p_.config.embedding_scale, hidden});

@@ -46,8 +46,8 @@ bool is_named(const FileHandle& file, const std::string& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-/// Gives a file that is complete its name. The file's bytes and then the folder's entry are on the
-/// disk when this returns, so that a power cut leaves the old file or the new one.
+/// Gives a file that is complete, and whose bytes are on the disk, its name. The folder's entry is
+/// on the disk when this returns, so that a power cut leaves the old file or the new one.
 void publish(FileHandle& file, const std::string& from, const std::string& to) {
   // Renamed while it is still locked: another run must not take it for its own before that.
   rename_file(from, to);
