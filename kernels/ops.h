@@ -5,6 +5,7 @@
 // std::vector members are host memory that an operation copies before it returns.
 #pragma once
 
+#include <cfloat>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -17,7 +18,33 @@ namespace switchyard {
 enum class Activation {
   kNone,
   kRelu,
-  kGelu,  ///< exact: 0.5 x (1 + erf(x / sqrt 2))
+  kGelu,      ///< exact: 0.5 x (1 + erf(x / sqrt 2))
+  kGeluTanh,  ///< 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kSilu,      ///< x / (1 + exp(-x))
+  kTanh,
+};
+
+/// How the rows of a feed-forward's first matrix are used.
+enum class GluLayout : uint8_t {
+  kNone,         ///< [F, D]: hidden = activation(x w^T + b)
+  kHalves,       ///< [2 F, D]: F rows of the gate, then F of the linear part
+  kInterleaved,  ///< [2 F, D]: a row of the gate, a row of the linear part, and so on
+};
+
+/// What stands between the two matrices of a feed-forward. With a gate g and a linear part u:
+/// hidden = (u + up_offset) * activation(g), where kSilu is g / (1 + exp(-gate_scale g)), after
+/// g = min(g, limit) and u = max(-limit, min(u, limit)) if there is a limit (gpt-oss: limit 7,
+/// gate_scale 1.702, up_offset 1).
+struct FfnForm {
+  Activation activation = Activation::kGelu;
+  GluLayout glu = GluLayout::kNone;
+  float limit = 0.0f;  // 0: none
+  float gate_scale = 1.0f;
+  float up_offset = 0.0f;
+
+  /// Rows of the first matrix for each hidden unit.
+  int64_t rows_per_unit() const { return glu == GluLayout::kNone ? 1 : 2; }
+  friend bool operator==(const FfnForm&, const FfnForm&) = default;
 };
 
 /// The table of fairseq's sinusoidal positions (sinusoidal_positional_embedding.py): with h = D / 2
@@ -28,12 +55,13 @@ struct SinusoidalPositionsArgs {
   int64_t zero_row = -1;  // a row that is all zero (padding), -1: none
 };
 
-/// out[t] = table[ids[t]] * scale + position_table[positions[t]].
+/// out[t] = table[ids[t]] * scale + position_table[positions[t]]; without a position table just
+/// table[ids[t]] * scale.
 struct EmbedArgs {
   TensorView ids;             // [T] int32
   TensorView positions;       // [T] int32, rows of position_table
   Weight table;               // [V, D]
-  TensorView position_table;  // [P, D] fp32
+  TensorView position_table;  // [P, D] fp32 or empty
   float scale = 1.0f;
   TensorView out;  // [T, D]
 };
@@ -47,8 +75,18 @@ struct LayerNormArgs {
   TensorView out;  // [T, D], may be x
 };
 
-/// out = activation(x w^T + bias) + residual. Each output is one chain of fused multiply-adds over
-/// ascending k that starts at 0; then bias, activation, residual, each rounded once.
+/// out = x / sqrt(mean(x^2) + eps) * gamma, per row, the mean over D in fp32. Norms of attention
+/// heads take the heads as rows: [T H, d].
+struct RmsNormArgs {
+  TensorView x;      // [T, D]
+  TensorView gamma;  // [D]
+  float eps = 1e-6f;
+  TensorView out;  // [T, D], may be x
+};
+
+/// out = activation(x w^T + bias) * scale + residual. Each output is one chain of fused
+/// multiply-adds over ascending k that starts at 0; then bias, activation, scale (where it is not
+/// 1), residual, each rounded once.
 struct MatmulArgs {
   TensorView x;     // [M, K]
   Weight w;         // [N, K]
@@ -56,6 +94,63 @@ struct MatmulArgs {
   Activation activation = Activation::kNone;
   TensorView residual;  // [M, N] or empty
   TensorView out;       // [M, N], may be residual, must not overlap x
+  float scale = 1.0f;
+};
+
+/// out = the hidden units of a gated feed-forward: see FfnForm, glu is not kNone.
+struct GluArgs {
+  TensorView x;  // [T, 2 F]
+  FfnForm form;
+  TensorView out;  // [T, F], must not overlap x
+};
+
+/// x = max(-limit, min(x, limit)).
+struct ClampArgs {
+  TensorView x;  // any shape, in and out
+  float limit = 0.0f;
+};
+
+/// Some columns of each head of a row tensor: of head h, columns [h * width + first_column, ...),
+/// width = rows.shape[1] / num_heads.
+struct HeadColumns {
+  TensorView rows;  // [T, num_heads * width]
+  int64_t num_heads = 1;
+  int64_t first_column = 0;
+
+  int64_t width() const { return rows.shape[1] / num_heads; }
+};
+
+/// out[t, h] = x[t, h] weights[h]^T for each head h, on K columns of x and N of out. An x of one
+/// head serves all heads. Numbers as MatmulArgs.
+struct HeadsMatmulArgs {
+  HeadColumns x;
+  std::vector<Weight> weights;  // [H], each [N, K]
+  HeadColumns out;              // H heads; must not overlap x
+};
+
+/// cos and sin of the rotary angles of each row: with a = fp32(positions[t] * frequencies[s, i])
+/// and s = frequency_set[t], out[t, i] = cos(a) * scales[s], out[t, h + i] = sin(a) * scales[s].
+struct RopeTableArgs {
+  TensorView positions;      // [T] int32
+  TensorView frequency_set;  // [T] int32
+  TensorView frequencies;    // [S, h]
+  TensorView scales;         // [S]
+  TensorView out;            // [T, 2 h]
+};
+
+/// Which entries of a head rotate together.
+enum class RopeLayout : uint8_t {
+  kHalves,       ///< i and h + i (rotate_half)
+  kInterleaved,  ///< 2 i and 2 i + 1
+};
+
+/// Rotates 2 h columns of each head: (a, b) -> (a cos - b sin, b cos + a sin). Where x has one head
+/// and out several, each head of out gets the rotated columns. Other columns stay.
+struct RopeArgs {
+  HeadColumns x;
+  TensorView table;  // [T, 2 h], by RopeTableArgs
+  RopeLayout layout = RopeLayout::kHalves;
+  HeadColumns out;  // may be x
 };
 
 /// Positions in one page of the key/value store; also the key block of attention (64 keys: four
@@ -70,10 +165,18 @@ inline constexpr int64_t pages_of(int64_t positions) {
 /// Keys whose partial results attention joins as one segment (16 pages).
 inline constexpr int64_t kKeysPerSegment = 1024;
 
+/// Where attention finds the values.
+enum class ValueSource : uint8_t {
+  kOwn,        ///< stored beside the keys
+  kKeyPrefix,  ///< the first value_dim entries of each key (latent attention's absorbed form)
+};
+
 /// Shape of one layer's key/value pages; the layout inside a page is the backend's.
 struct KeyValueSpec {
   int64_t num_kv_heads = 0;
-  int64_t head_dim = 0;
+  int64_t head_dim = 0;   // of a key
+  int64_t value_dim = 0;  // of a value
+  ValueSource values = ValueSource::kOwn;
 };
 
 /// Pages of keys and values of one layer. `data` holds num_pages * Backend::key_value_page_bytes.
@@ -84,7 +187,8 @@ struct KeyValuePages {
 };
 
 /// A run of consecutive rows of one sequence. Position p lives in page
-/// page_table[first_page_entry + p / kKeysPerPage], at place p % kKeysPerPage.
+/// page_table[first_page_entry + p / kKeysPerPage], at place p % kKeysPerPage. Pages before every
+/// row's window may be -1.
 struct SequenceRows {
   int64_t first_row = 0;  // in the row tensors of the call
   int64_t num_rows = 0;
@@ -98,16 +202,17 @@ struct SequenceRows {
 /// Stores keys and values of the given rows into their pages.
 struct StoreKeyValuesArgs {
   TensorView keys;    // [T, G * d]
-  TensorView values;  // [T, G * d]
+  TensorView values;  // [T, G * value_dim]; empty with ValueSource::kKeyPrefix
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> page_table;
   KeyValuePages pages;
 };
 
 /// Causal attention of each row over the stored positions 0 .. its own position, as far as its
-/// sequence's num_keys. The scores of a
+/// sequence's num_keys; with a window W over the last W of them, its own included. The scores of a
 /// page are one chain over d ascending; pages ascend with an online softmax inside a segment of
-/// kKeysPerSegment keys, segments join in ascending order.
+/// kKeysPerSegment keys, segments join in ascending order. Keys that a row does not see change no
+/// bit of its result. A sink is one more score of the head that has no value: it joins last.
 struct AttentionArgs {
   TensorView queries;  // [T, H * d]
   int64_t num_heads = 0;
@@ -115,32 +220,68 @@ struct AttentionArgs {
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> page_table;
   KeyValuePages pages;
-  TensorView out;  // [T, H * d]
+  TensorView out;         // [T, H * value_dim]
+  int64_t window = 0;     // 0: all positions
+  TensorView sinks = {};  // [H] or empty
 };
 
 /// Experts a token may go to.
 inline constexpr int64_t kMaxTopK = 64;
 
-/// What the probabilities of a token's chosen experts become as their weights.
-enum class GateNorm : uint8_t {
-  kNone,    ///< they are the weights
-  kChosen,  ///< divided by max(their sum, FLT_EPSILON), the sum taken in order of choice
+/// What a router makes of its logits, for every expert.
+enum class GateScore : uint8_t {
+  kSoftmax,  ///< over all experts
+  kSigmoid,
+  kLogits,  ///< the logits themselves
 };
 
-/// How a router turns logits into experts and weights (fairseq's top-1 and top-2 gates).
+/// How the experts of a token are chosen.
+enum class GateSelector : uint8_t {
+  kTopK,
+  /// Phi-3.5-MoE (modeling_phimoe.py, sparsemixer), for top_k 2: of the scores s the largest, m;
+  /// its weight is its softmax over those with (m - s) / max(|s|, m) <= 2 * jitter; then the same
+  /// again without the first.
+  kSparseMixer,
+};
+
+/// What decides which groups of experts stay.
+enum class GroupScore : uint8_t {
+  kLargest,  ///< the largest score of the group
+  kTopTwo,   ///< the sum of its two largest
+};
+
+/// What the scores of a token's chosen experts become as their weights.
+enum class GateNorm : uint8_t {
+  kNone,     ///< they are the weights
+  kChosen,   ///< divided by max(sum + norm_add, norm_floor), the sum taken in order of choice
+  kSoftmax,  ///< the softmax of the chosen logits, whatever the scores
+};
+
+/// How a router turns logits into experts and weights.
 struct RouterSettings {
   int64_t num_experts = 0;
   int64_t top_k = 2;
   GateNorm norm = GateNorm::kChosen;
+  GateScore score = GateScore::kSoftmax;
+  GateSelector selector = GateSelector::kTopK;
+  int64_t num_groups = 1;   // of equally many consecutive experts
+  int64_t kept_groups = 1;  // experts of the other groups are not chosen
+  GroupScore group_score = GroupScore::kLargest;
+  float norm_floor = FLT_EPSILON;
+  float norm_add = 0.0f;
+  float jitter = 0.0f;  // of the sparse mixer
 };
 
-/// p = softmax(logits); the top_k largest logits in descending order, the lower index at a tie;
-/// weights are p of the chosen, normalised by `settings.norm`.
+/// s = score(logits), c = s + selection_bias; the kept_groups groups of the largest group score (of
+/// c), then the top_k largest c in descending order, the lower index at a tie of either; weights
+/// are s of the chosen, normalised by `settings.norm`, times `scale`.
 struct RouteArgs {
   TensorView logits;  // [T, E]
   RouterSettings settings;
-  TensorView topk_idx;      // [T, k] int32
-  TensorView topk_weights;  // [T, k] fp32
+  TensorView topk_idx;             // [T, k] int32
+  TensorView topk_weights;         // [T, k] fp32
+  TensorView selection_bias = {};  // [E] or empty
+  float scale = 1.0f;
 };
 
 /// Which of a batch's rows an expert serves first.
@@ -194,26 +335,31 @@ struct ScatterRowsArgs {
 };
 
 /// For each group g: rows [row_offsets[g], row_offsets[g + 1]) pass through experts[g]:
-/// out = down(activation(up(rows))). Numbers as MatmulArgs; empty groups are allowed.
+/// out = down(form(up(rows))). Numbers as MatmulArgs; empty groups are allowed, and experts of
+/// different F.
 struct GroupedFfnArgs {
   TensorView rows;                     // [n, D]
   std::vector<int64_t> row_offsets;    // [groups + 1]
   std::vector<ExpertWeights> experts;  // [groups], the table of slots
-  Activation activation = Activation::kGelu;
-  TensorView hidden;  // [n, F] workspace
+  FfnForm form;
+  TensorView hidden;  // workspace: [n, rows of the largest `up`]
   TensorView out;     // [n, D], must not overlap rows
 };
 
 /// out[t] = residual[t] + sum over j of topk_weights[t, j] * expert_rows[t * k + j], without the
 /// choices whose expert is -1. The sum is a fixed binary tree over expert ids: the terms of aligned
 /// power-of-two blocks of experts are added first, lower block + upper block, so whoever holds a
-/// whole block may send its partial sum.
+/// whole block may send its partial sum. With a shared expert or a branch scale:
+/// out[t] = residual[t] + branch_scale * (sum + sigmoid(shared_gate[t]) * shared[t]).
 struct CombineArgs {
-  TensorView expert_rows;   // [T * k, D]
-  TensorView topk_idx;      // [T, k] int32
-  TensorView topk_weights;  // [T, k] fp32
-  TensorView residual;      // [T, D] or empty
-  TensorView out;           // [T, D], may be residual
+  TensorView expert_rows;       // [T * k, D]
+  TensorView topk_idx;          // [T, k] int32
+  TensorView topk_weights;      // [T, k] fp32
+  TensorView residual;          // [T, D] or empty
+  TensorView out;               // [T, D], may be residual
+  TensorView shared = {};       // [T, D] or empty: what the shared expert gave
+  TensorView shared_gate = {};  // [T, 1] logits, or empty: 1 takes the sigmoid's place
+  float branch_scale = 1.0f;
 };
 
 /// Vocabulary entries whose exponentials log_probs sums as one segment.
@@ -228,6 +374,26 @@ struct LogProbsArgs {
   TensorView greedy;        // [T] int32: the largest log-prob, the lower id at a tie
   TensorView top_ids;       // [T, n] int32 or empty: best first, the lower id at a tie
   TensorView top_logprobs;  // [T, n] fp32 or empty
+};
+
+/// How a token is drawn from a row of logits.
+struct SampleSettings {
+  float temperature = 0.0f;  // 0: the largest logit, the lower id at a tie
+  int32_t top_k = 0;         // 0: all
+  float top_p = 1.0f;        // 1: all
+  float uniform = 0.0f;      // the random number, in [0, 1)
+  bool is_eos_banned = false;
+};
+
+/// tokens[t] = one token of each row. The logits divided by the temperature, the top_k largest of
+/// them, the fewest of these (largest first, the lower id at a tie) whose probabilities reach
+/// top_p, and of these, in that order, the first at which the running sum of probabilities passes
+/// uniform * their sum. Banned tokens are left out before all this.
+struct SampleArgs {
+  TensorView logits;                 // [T, V]
+  std::vector<SampleSettings> rows;  // [T]
+  std::vector<int32_t> eos_ids;      // what is_eos_banned leaves out
+  TensorView tokens;                 // [T] int32
 };
 
 /// first_row[0] = the lowest row of x that holds an infinity or NaN, else -1.

@@ -19,6 +19,12 @@ const char* words_for(Activation activation) {
       return "relu";
     case Activation::kGelu:
       return "gelu (exact)";
+    case Activation::kGeluTanh:
+      return "gelu (tanh form)";
+    case Activation::kSilu:
+      return "silu";
+    case Activation::kTanh:
+      return "tanh";
   }
   return "";
 }

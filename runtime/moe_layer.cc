@@ -149,7 +149,7 @@ void MoeLayer::run_experts(const DispatchRound& round, int moe_layer) {
   ffn.rows = p_.workspace.rows(BufferId::kGroupedIn, round.num_received());
   ffn.row_offsets = round.row_offsets;
   ffn.experts = p_.cache.acquire(moe_layer, round.slots);
-  ffn.activation = p_.config.activation;
+  ffn.form.activation = p_.config.activation;
   ffn.hidden = p_.workspace.rows(BufferId::kGroupedHidden, round.num_received());
   ffn.out = p_.workspace.rows(BufferId::kGroupedOut, round.num_received());
   p_.backend.grouped_ffn(p_.compute, ffn);

@@ -2,12 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/ops.h"
 
 namespace switchyard {
+
+/// The token that a sequence's last row gives.
+struct StepSample {
+  SampleSettings settings;
+  bool wants_logprob = false;  // of the token, as scoring would give it
+};
 
 /// Consecutive rows of one sequence. Row i holds input_ids[i] at position first_position + i; the
 /// num_pads rows after these are padding, which sees the sequence but is seen by nobody.
@@ -19,6 +27,15 @@ struct StepSequence {
   /// Rows that want log-probs: entry j belongs to row first_target_row + j.
   int64_t first_target_row = 0;
   std::vector<int32_t> target_ids;
+  std::optional<StepSample> sample = std::nullopt;
+  /// Where its keys and values are kept from step to step: by cache group (cache_groups() of the
+  /// model), the page of each kKeysPerPage positions up to the last row's, -1 where a window has
+  /// passed them. Empty: they are kept for this step alone, which holds the sequence from position
+  /// 0.
+  std::vector<std::vector<int32_t>> pages = {};
+  /// Positions the sequence may come to have, which rotary frequencies that depend on the length
+  /// go by. 0: the rows of this step.
+  int64_t planned_length = 0;
 
   int64_t num_rows() const { return static_cast<int64_t>(input_ids.size()) + num_pads; }
 };
@@ -29,6 +46,9 @@ struct StepUnit {
   std::vector<StepSequence> sequences;
   /// Positions of the capacity batch, those that are only counted included; 0: no capacity.
   int64_t capacity_positions = 0;
+  int32_t rank = kAnyRank;  // that runs it: the one whose cache holds it
+
+  static constexpr int32_t kAnyRank = -1;
 };
 
 enum class StepKind : uint8_t {
@@ -42,6 +62,7 @@ struct StepHeader {
   StepKind kind = StepKind::kStop;
   int64_t step = 0;
   int64_t top_logprobs = 0;
+  std::vector<int32_t> eos_ids;  // what SampleSettings::is_eos_banned leaves out
   std::vector<StepUnit> units;
   ErrorKind error_kind = ErrorKind::kInput;  // kFail
   std::string error;                         // kFail
@@ -63,6 +84,8 @@ struct SequenceOutput {
   std::vector<int32_t> greedy;
   std::vector<int32_t> top_ids;     // [targets, top_logprobs]
   std::vector<float> top_logprobs;  // [targets, top_logprobs]
+  int32_t token = -1;               // of StepSequence::sample
+  float token_logprob = 0.0f;       // where it was asked for
 };
 
 std::string encode(const std::vector<SequenceOutput>& outputs);

@@ -247,7 +247,7 @@ void CpuBackendBase::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
   host.row_offsets = copy->row_offsets.data();
   host.experts = copy->experts.data();
   host.num_groups = static_cast<int64_t>(copy->experts.size());
-  host.activation = args.activation;
+  host.activation = args.form.activation;
   if (rows == 0) return;
   enqueue(stream, run_grouped_ffn, std::shared_ptr<const GroupedFfnCopy>(std::move(copy)));
 }

@@ -121,4 +121,18 @@ Vec gelu(Vec x) {
   return (Vec::set1(0.5f) * x) * (Vec::set1(1.0f) + erf(scaled));
 }
 
+/// GELU by its tanh approximation: (x / 2) (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+template <class Vec>
+Vec gelu_tanh(Vec x) {
+  const Vec inner = x * fma(x * x, Vec::set1(0.044715f), Vec::set1(1.0f));
+  const Vec scaled = inner * Vec::set1(0x1.988454p-1f);  // sqrt(2 / pi)
+  return (Vec::set1(0.5f) * x) * (Vec::set1(1.0f) + tanh(scaled));
+}
+
+/// x / (1 + exp(-scale x)).
+template <class Vec>
+Vec silu(Vec x, Vec scale) {
+  return x / (Vec::set1(1.0f) + exp(-(scale * x)));
+}
+
 }  // namespace switchyard::cpu

@@ -179,6 +179,12 @@ Vec activate(Activation activation, Vec x) {
       return select(x < Vec::zero(), Vec::zero(), x);
     case Activation::kGelu:
       return gelu(x);
+    case Activation::kGeluTanh:
+      return gelu_tanh(x);
+    case Activation::kSilu:
+      return silu(x, Vec::set1(1.0f));
+    case Activation::kTanh:
+      return tanh(x);
     case Activation::kNone:
       break;
   }

@@ -24,9 +24,22 @@ struct TensorExtent {
   bool operator==(const TensorExtent&) const = default;
 };
 
+/// How the elements of a matrix are encoded in its file.
+enum class TensorEncoding : uint8_t {
+  kPlain,  ///< as elements of `dtype`
+  /// E4M3 bytes, row-major [N, K] (DeepSeek-V3, README_WEIGHTS.md). Element (i, j) is that number
+  /// times scale[(first_row + i) / block_rows, j / block_cols], multiplied in fp32; dtype is kF32.
+  kFp8Block,
+  /// Four-bit codes [N, K / 2], the low one first, of {0, .5, 1, 1.5, 2, 3, 4, 6} and their
+  /// negatives, times 2^(scale[i, j / 32] - 127) (OCP microscaling formats, MXFP4; E8M0 scales);
+  /// dtype is kBF16, which holds every such number exactly.
+  kMxfp4,
+};
+
 /// Where one tensor's elements lie. Element (i0, i1, ...) starts at byte
 /// `offset + size_of(dtype) * sum(i_j * strides[j])` of file `file`; in a tensor of several extents
-/// the elements stand in row-major order, extent after extent.
+/// the elements stand in row-major order, extent after extent. An encoded matrix has its bytes
+/// there instead, without gaps; shape and dtype are those of its decoded elements.
 struct TensorEntry {
   int32_t file = 0;  // index into CheckpointIndex::files
   int64_t offset = 0;
@@ -35,6 +48,16 @@ struct TensorEntry {
   std::vector<int64_t> strides;  // in elements
   /// Of a row-major tensor whose elements lie in several places; empty for all others.
   std::vector<TensorExtent> extents = {};
+  /// Of a tensor that is made of others: their rows (slices of the first dimension) one after
+  /// another. All have its dtype or one that widens to it; the fields above except dtype and shape
+  /// are not used. Empty for all others.
+  std::vector<TensorEntry> parts = {};
+  TensorEncoding encoding = TensorEncoding::kPlain;
+  /// What an encoded matrix is scaled by: one plain matrix. Its file may be another.
+  std::vector<TensorEntry> scale = {};
+  int64_t block_rows = 0;  // of kFp8Block
+  int64_t block_cols = 0;
+  int64_t first_row = 0;  // of this matrix in the stored one, whose blocks the scales count
 
   int64_t num_elements() const;
   /// Bytes of the elements, whatever the strides.
@@ -45,6 +68,10 @@ struct TensorEntry {
 
   bool operator==(const TensorEntry&) const = default;
 };
+
+/// Rows [first, first + count) of the first dimension as a tensor of their own: plain, encoded and
+/// made of parts alike.
+TensorEntry rows_of(const TensorEntry& entry, int64_t first, int64_t count);
 
 /// Most dimensions of a tensor that is read; models use two, views of other tools up to five.
 inline constexpr size_t kMaxRank = 8;
