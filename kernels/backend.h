@@ -81,9 +81,15 @@ class Backend {
   virtual void sinusoidal_positions(Stream& stream, const SinusoidalPositionsArgs& args) = 0;
   virtual void embed(Stream& stream, const EmbedArgs& args) = 0;
   virtual void layer_norm(Stream& stream, const LayerNormArgs& args) = 0;
+  virtual void rms_norm(Stream& stream, const RmsNormArgs& args) = 0;
   virtual void matmul(Stream& stream, const MatmulArgs& args) = 0;
+  virtual void heads_matmul(Stream& stream, const HeadsMatmulArgs& args) = 0;
+  virtual void clamp(Stream& stream, const ClampArgs& args) = 0;
+  virtual void rope_table(Stream& stream, const RopeTableArgs& args) = 0;
+  virtual void rope(Stream& stream, const RopeArgs& args) = 0;
   virtual void store_key_values(Stream& stream, const StoreKeyValuesArgs& args) = 0;
   virtual void attention(Stream& stream, const AttentionArgs& args) = 0;
+  virtual void glu(Stream& stream, const GluArgs& args) = 0;
   virtual void route(Stream& stream, const RouteArgs& args) = 0;
   virtual void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) = 0;
   virtual void gather_rows(Stream& stream, const GatherRowsArgs& args) = 0;
@@ -91,6 +97,7 @@ class Backend {
   virtual void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) = 0;
   virtual void combine(Stream& stream, const CombineArgs& args) = 0;
   virtual void log_probs(Stream& stream, const LogProbsArgs& args) = 0;
+  virtual void sample(Stream& stream, const SampleArgs& args) = 0;
   virtual void find_non_finite(Stream& stream, const FindNonFiniteArgs& args) = 0;
 };
 

@@ -34,12 +34,14 @@ enum class GluLayout : uint8_t {
 /// What stands between the two matrices of a feed-forward. With a gate g and a linear part u:
 /// hidden = (u + up_offset) * activation(g), where kSilu is g / (1 + exp(-gate_scale g)), after
 /// g = min(g, limit) and u = max(-limit, min(u, limit)) if there is a limit (gpt-oss: limit 7,
-/// gate_scale 1.702, up_offset 1).
+/// gate_scale 1.702, up_offset 1). The sum, where up_offset is not 0, and the product are rounded
+/// once each; NaN passes the limits.
 struct FfnForm {
   Activation activation = Activation::kGelu;
   GluLayout glu = GluLayout::kNone;
-  float limit = 0.0f;  // 0: none
-  float gate_scale = 1.0f;
+  // The others are for gates only:
+  float limit = 0.0f;       // 0: none
+  float gate_scale = 1.0f;  // of kSilu only
   float up_offset = 0.0f;
 
   /// Rows of the first matrix for each hidden unit.
@@ -75,13 +77,23 @@ struct LayerNormArgs {
   TensorView out;  // [T, D], may be x
 };
 
-/// out = x / sqrt(mean(x^2) + eps) * gamma, per row, the mean over D in fp32. Norms of attention
-/// heads take the heads as rows: [T H, d].
+/// Some columns of each head of a row tensor: of head h, columns [h * width + first_column, ...),
+/// width = rows.shape[1] / num_heads.
+struct HeadColumns {
+  TensorView rows;  // [T, num_heads * width]
+  int64_t num_heads = 1;
+  int64_t first_column = 0;
+
+  int64_t width() const { return rows.shape[1] / num_heads; }
+};
+
+/// y = x / sqrt(mean(x^2) + eps) * gamma over D columns of each head of each row, the mean in fp32:
+/// the norm of whole rows (one head), of each attention head, or of a row's first columns.
 struct RmsNormArgs {
-  TensorView x;      // [T, D]
+  HeadColumns x;
   TensorView gamma;  // [D]
   float eps = 1e-6f;
-  TensorView out;  // [T, D], may be x
+  HeadColumns out;  // as many heads; may be x
 };
 
 /// out = activation(x w^T + bias) * scale + residual. Each output is one chain of fused
@@ -108,16 +120,6 @@ struct GluArgs {
 struct ClampArgs {
   TensorView x;  // any shape, in and out
   float limit = 0.0f;
-};
-
-/// Some columns of each head of a row tensor: of head h, columns [h * width + first_column, ...),
-/// width = rows.shape[1] / num_heads.
-struct HeadColumns {
-  TensorView rows;  // [T, num_heads * width]
-  int64_t num_heads = 1;
-  int64_t first_column = 0;
-
-  int64_t width() const { return rows.shape[1] / num_heads; }
 };
 
 /// out[t, h] = x[t, h] weights[h]^T for each head h, on K columns of x and N of out. An x of one
@@ -238,16 +240,17 @@ enum class GateScore : uint8_t {
 /// How the experts of a token are chosen.
 enum class GateSelector : uint8_t {
   kTopK,
-  /// Phi-3.5-MoE (modeling_phimoe.py, sparsemixer), for top_k 2: of the scores s the largest, m;
-  /// its weight is its softmax over those with (m - s) / max(|s|, m) <= 2 * jitter; then the same
-  /// again without the first.
+  /// Phi-3.5-MoE (modeling_phimoe.py, sparsemixer): of the logits s the largest, m; its weight is
+  /// its softmax without those with (m - s) / max(|s|, m) > 2 * jitter (0 / 0 stays); then the same
+  /// again without the first. For top_k 2 and kLogits, without groups and selection bias; the
+  /// model's norm is kNone.
   kSparseMixer,
 };
 
 /// What decides which groups of experts stay.
 enum class GroupScore : uint8_t {
   kLargest,  ///< the largest score of the group
-  kTopTwo,   ///< the sum of its two largest
+  kTopTwo,   ///< the sum of its two largest, or the score of its only expert
 };
 
 /// What the scores of a token's chosen experts become as their weights.
@@ -265,7 +268,7 @@ struct RouterSettings {
   GateScore score = GateScore::kSoftmax;
   GateSelector selector = GateSelector::kTopK;
   int64_t num_groups = 1;   // of equally many consecutive experts
-  int64_t kept_groups = 1;  // experts of the other groups are not chosen
+  int64_t kept_groups = 1;  // together of at least top_k experts; those of others are never chosen
   GroupScore group_score = GroupScore::kLargest;
   float norm_floor = FLT_EPSILON;
   float norm_add = 0.0f;
@@ -273,8 +276,10 @@ struct RouterSettings {
 };
 
 /// s = score(logits), c = s + selection_bias; the kept_groups groups of the largest group score (of
-/// c), then the top_k largest c in descending order, the lower index at a tie of either; weights
-/// are s of the chosen, normalised by `settings.norm`, times `scale`.
+/// c), then the top_k largest c of their experts in descending order, the lower index at a tie of
+/// either; weights are s of the chosen, normalised by `settings.norm`, times `scale`. Without a
+/// bias and kTopTwo groups c is the logit itself: scores that only rounding made equal are no tie.
+/// Where a logit is NaN, all weights of its row are; the experts are distinct and valid even so.
 struct RouteArgs {
   TensorView logits;  // [T, E]
   RouterSettings settings;
@@ -307,7 +312,7 @@ struct CapacityBatch {
 /// first choices take slots 0, 1, ... of their expert in the given order; second choices go on
 /// after all first choices of the batch, and so on. A choice whose slot is not below the capacity
 /// is dropped: weight 0. Masked rows take no slot and are dropped. A choice of weight 0 gets the
-/// expert -1.
+/// expert -1. `norm` is kNone, or kChosen with the norm_floor FLT_EPSILON and no norm_add.
 struct ApplyCapacityArgs {
   TensorView topk_idx;      // [T, k] int32; in: the choices of route(); out: -1 where weight is 0
   TensorView topk_weights;  // [T, k] fp32; in: p of the choices; out: their weights
@@ -342,7 +347,7 @@ struct GroupedFfnArgs {
   std::vector<int64_t> row_offsets;    // [groups + 1]
   std::vector<ExpertWeights> experts;  // [groups], the table of slots
   FfnForm form;
-  TensorView hidden;  // workspace: [n, rows of the largest `up`]
+  TensorView hidden;  // workspace: [n, rows of the largest `up` or more]
   TensorView out;     // [n, D], must not overlap rows
 };
 
@@ -350,7 +355,8 @@ struct GroupedFfnArgs {
 /// choices whose expert is -1. The sum is a fixed binary tree over expert ids: the terms of aligned
 /// power-of-two blocks of experts are added first, lower block + upper block, so whoever holds a
 /// whole block may send its partial sum. With a shared expert or a branch scale:
-/// out[t] = residual[t] + branch_scale * (sum + sigmoid(shared_gate[t]) * shared[t]).
+/// out[t] = residual[t] + branch_scale * (sum + sigmoid(shared_gate[t]) * shared[t]). Every product
+/// and every sum is rounded once, from the inside outwards; parts that are absent round nothing.
 struct CombineArgs {
   TensorView expert_rows;       // [T * k, D]
   TensorView topk_idx;          // [T, k] int32
@@ -385,14 +391,17 @@ struct SampleSettings {
   bool is_eos_banned = false;
 };
 
-/// tokens[t] = one token of each row. The logits divided by the temperature, the top_k largest of
-/// them, the fewest of these (largest first, the lower id at a tie) whose probabilities reach
-/// top_p, and of these, in that order, the first at which the running sum of probabilities passes
-/// uniform * their sum. Banned tokens are left out before all this.
+/// tokens[t] = one token of each row. In descending order of the logits, the lower id at a tie: the
+/// first top_k tokens, the fewest first ones of these whose odds reach top_p times their sum (one
+/// at least), and of those the first at which the running sum of odds passes uniform times their
+/// sum. Odds are exp((logit - largest logit) / temperature), rounded down to multiples of 2^-42 and
+/// added exactly; top_p and uniform times a sum are rounded to double precision. Banned tokens are
+/// left out before all this. A row with a NaN, or whose largest logit is not finite, gives the
+/// lowest id that is not banned: log_probs tells of such rows.
 struct SampleArgs {
-  TensorView logits;                 // [T, V]
+  TensorView logits;                 // [T, V], V at most 2^20
   std::vector<SampleSettings> rows;  // [T]
-  std::vector<int32_t> eos_ids;      // what is_eos_banned leaves out
+  std::vector<int32_t> eos_ids;      // what is_eos_banned leaves out: below V, any order, not all
   TensorView tokens;                 // [T] int32
 };
 

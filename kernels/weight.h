@@ -26,8 +26,8 @@ struct Weight {
 
 /// One expert's feed-forward weights as a cache slot holds them. A null bias is absent.
 struct ExpertWeights {
-  Weight up;             // [F, D]
-  TensorView up_bias;    // [F] fp32
+  Weight up;             // [F, D], with a gate [2 F, D]: see GluLayout
+  TensorView up_bias;    // [rows of up] fp32
   Weight down;           // [D, F]
   TensorView down_bias;  // [D] fp32
 };

@@ -10,14 +10,15 @@ int64_t bias_bytes(int64_t elements) { return align_up(elements * int64_t{sizeof
 }  // namespace
 
 int64_t ExpertCache::slot_bytes(const ExpertShape& shape, const Backend& backend) {
-  return backend.packed_bytes(shape.up) + bias_bytes(shape.up.rows) +
-         backend.packed_bytes(shape.down) + bias_bytes(shape.down.rows);
+  const int64_t biases =
+      shape.bias == HasBias::kNo ? 0 : bias_bytes(shape.up.rows) + bias_bytes(shape.down.rows);
+  return backend.packed_bytes(shape.up) + backend.packed_bytes(shape.down) + biases;
 }
 
 int64_t ExpertCache::total_bytes(const std::vector<ExpertLayer>& layers, const Backend& backend) {
   int64_t bytes = 0;
   for (const ExpertLayer& layer : layers) {
-    bytes += layer.num_local_experts * slot_bytes(layer.shape, backend);
+    for (const ExpertShape& shape : layer.experts) bytes += slot_bytes(shape, backend);
   }
   return bytes;
 }
@@ -26,25 +27,29 @@ ExpertCache::ExpertCache(std::vector<ExpertLayer> layers, Backend& backend)
     : backend_(backend), layers_(std::move(layers)) {
   int64_t offset = 0;
   for (const ExpertLayer& layer : layers_) {
-    layer_offsets_.push_back(offset);
-    offset += layer.num_local_experts * slot_bytes(layer.shape, backend_);
+    std::vector<int64_t>& offsets = offsets_.emplace_back();
+    for (const ExpertShape& shape : layer.experts) {
+      offsets.push_back(offset);
+      offset += slot_bytes(shape, backend_);
+    }
   }
   memory_ = backend_.allocate(offset);
 }
 
 ExpertWeights ExpertCache::slot(int moe_layer, int64_t local_expert) const {
   const ExpertLayer& layer = layers_[static_cast<size_t>(moe_layer)];
-  SWITCHYARD_CHECK(local_expert >= 0 && local_expert < layer.num_local_experts);
-  const ExpertShape& shape = layer.shape;
-  char* next = static_cast<char*>(memory_.data()) + layer_offsets_[static_cast<size_t>(moe_layer)] +
-               local_expert * slot_bytes(shape, backend_);
+  SWITCHYARD_CHECK(local_expert >= 0 && local_expert < layer.num_local_experts());
+  const auto local = static_cast<size_t>(local_expert);
+  const ExpertShape& shape = layer.experts[local];
+  char* next = static_cast<char*>(memory_.data()) + offsets_[static_cast<size_t>(moe_layer)][local];
   ExpertWeights weights;
   weights.up = {shape.up, next};
   next += backend_.packed_bytes(shape.up);
-  weights.up_bias = {next, DType::kF32, {shape.up.rows}};
-  next += bias_bytes(shape.up.rows);
   weights.down = {shape.down, next};
   next += backend_.packed_bytes(shape.down);
+  if (shape.bias == HasBias::kNo) return weights;
+  weights.up_bias = {next, DType::kF32, {shape.up.rows}};
+  next += bias_bytes(shape.up.rows);
   weights.down_bias = {next, DType::kF32, {shape.down.rows}};
   return weights;
 }

@@ -10,16 +10,18 @@
 
 namespace switchyard {
 
-/// The matrices of every expert of one MoE layer.
+/// The tensors of one expert.
 struct ExpertShape {
-  WeightSpec up;    // [F, D]
+  WeightSpec up;    // [rows_per_unit F, D]
   WeightSpec down;  // [D, F]
+  HasBias bias = HasBias::kNo;
 };
 
 /// One MoE layer's share of a rank.
 struct ExpertLayer {
-  ExpertShape shape;
-  int64_t num_local_experts = 0;
+  std::vector<ExpertShape> experts;  // by local number
+
+  int64_t num_local_experts() const { return static_cast<int64_t>(experts.size()); }
 };
 
 /// Slots with ready-to-compute experts, addressed by (MoE layer, local expert). Every expert of the
@@ -46,7 +48,7 @@ class ExpertCache {
  private:
   Backend& backend_;
   std::vector<ExpertLayer> layers_;
-  std::vector<int64_t> layer_offsets_;
+  std::vector<std::vector<int64_t>> offsets_;  // of the slots, by layer and local expert
   DeviceBuffer memory_;
 };
 

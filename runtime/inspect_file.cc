@@ -24,29 +24,30 @@ ReportSection summary(const std::string& path, const std::string& container, int
   return section;
 }
 
+/// A row for each tensor; types that elements are not read as by the name the file has for them.
+void add_tensors(const std::vector<TorchTensor>& stored, ReportSection& tensors) {
+  for (const TorchTensor& tensor : stored) {
+    const bool is_readable = tensor.support == TensorSupport::kReadable;
+    const bool is_byte = is_readable && tensor.entry.dtype == DType::kU8;
+    tensors.rows.push_back(
+        {{tensor.name, printable(tensor.name)},
+         is_readable && !is_byte ? std::string(name_of(tensor.entry.dtype)) : tensor.storage_type,
+         tensor.entry.shape,
+         is_readable ? byte_value(tensor.entry.bytes()) : ReportValue("-")});
+  }
+}
+
 std::vector<ReportSection> safetensors_report(const std::string& path) {
   RandomFile file(path);
   ReportSection tensors = empty_tensor_section();
-  for (const auto& [name, entry] : read_safetensors_header(file)) {
-    tensors.rows.push_back({{name, printable(name)},
-                            std::string(name_of(entry.dtype)),
-                            entry.shape,
-                            byte_value(entry.bytes())});
-  }
+  add_tensors(read_safetensors_header(file), tensors);
   return {summary(path, "safetensors", file.size(), file.bytes_read(), tensors), tensors};
 }
 
 std::vector<ReportSection> torch_report(const std::string& path) {
   const FairseqHeader header = read_fairseq_header({.path = path});
   ReportSection tensors = empty_tensor_section();
-  for (const TorchTensor& tensor : header.tensors) {
-    const bool is_readable = tensor.support == TensorSupport::kReadable;
-    tensors.rows.push_back(
-        {{tensor.name, printable(tensor.name)},
-         is_readable ? std::string(name_of(tensor.entry.dtype)) : tensor.storage_type,
-         tensor.entry.shape,
-         is_readable ? byte_value(tensor.entry.bytes()) : ReportValue("-")});
-  }
+  add_tensors(header.tensors, tensors);
   ReportSection settings = make_facts("settings", "");
   for (const auto& [name, text] : header.config.settings) settings.rows.push_back({name, text});
   ReportSection facts =

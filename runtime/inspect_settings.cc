@@ -77,7 +77,7 @@ void add_positions_and_norms(const ModelConfig& config, ReportSection& section) 
                                 : "after attention and feed-forward");
   section.add_fact("final_norm", config.final_norm == FinalNorm::kApplied ? "yes" : "no");
   section.add_fact("norm_epsilon", float_value(config.norm_eps));
-  section.add_fact("activation", words_for(config.activation));
+  section.add_fact("activation", words_for(config.ffn_form.activation));
   section.add_fact("attention_scale", float_value(config.attention_scale));
 }
 
@@ -85,15 +85,15 @@ void add_rest(const ModelConfig& config, ReportSection& section) {
   section.add_fact("output_matrix",
                    config.names.output == config.names.embedding ? "the embedding" : "its own");
   section.add_fact("start_token", int64_t{config.start_token});
-  section.add_fact("end_token", int64_t{config.eos_token});
+  section.add_fact("end_token", int64_t{config.eos_token()});
   section.add_fact("pad_token", int64_t{config.pad_token});
-  section.add_fact("weights_are_kept_as", std::string(name_of(config.weight_dtype)));
+  section.add_fact("weights_are_kept_as", weight_type_text(config));
 }
 
 /// One rank's row without its number.
 std::vector<ReportValue> rank_row(const MemoryTables& tables, const MemoryPlan& plan) {
   int64_t experts = 0;
-  for (const ExpertLayer& layer : tables.experts) experts += layer.num_local_experts;
+  for (const ExpertLayer& layer : tables.experts) experts += layer.num_local_experts();
   std::vector<ReportValue> row = {experts};
   for (const int64_t bytes : plan.bytes) row.push_back(byte_value(bytes));
   row.push_back(byte_value(plan.total()));

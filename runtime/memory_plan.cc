@@ -23,13 +23,23 @@ std::string MemoryPlan::text() const {
 std::vector<ExpertLayer> expert_layers(const Checkpoint& checkpoint,
                                        const std::vector<LayerPlacement>& placements, int rank) {
   const ModelConfig& config = checkpoint.config;
+  const auto kept = [&](const std::string& name) {
+    return kept_type(config, checkpoint.index.at(name + ".weight").dtype, name);
+  };
   std::vector<ExpertLayer> layers;
   for (const int layer : config.moe_layers()) {
-    const std::string name = tensor_name(config.names.expert_up, layer, 0) + ".weight";
-    const DType dtype = kept_type(config, checkpoint.index.at(name).dtype, name);
-    const ExpertShape shape = {{dtype, config.expert_ffn_size, config.hidden_size},
-                               {dtype, config.hidden_size, config.expert_ffn_size}};
-    layers.push_back({shape, placements[layers.size()].num_local_experts(rank)});
+    const auto moe_layer = static_cast<int>(layers.size());
+    const LayerPlacement& placement = placements[layers.size()];
+    ExpertLayer& mine = layers.emplace_back();
+    for (int64_t slot = 0; slot < placement.num_local_experts(rank); ++slot) {
+      const int64_t expert = placement.expert_of(placement.first_instance(rank) + slot);
+      const int64_t size = config.expert_size(moe_layer, expert);
+      const DType up = kept(tensor_name(config.names.expert_up, layer, expert));
+      const DType down = kept(tensor_name(config.names.expert_down, layer, expert));
+      mine.experts.push_back({{up, size * config.ffn_form.rows_per_unit(), config.hidden_size},
+                              {down, config.hidden_size, size},
+                              config.expert_bias});
+    }
   }
   return layers;
 }

@@ -10,10 +10,6 @@ void replace(std::string& text, const std::string& what, const std::string& with
   }
 }
 
-void require(bool condition, const std::string& source, const std::string& problem) {
-  if (!condition) fail_input(source, ": ", problem);
-}
-
 }  // namespace
 
 std::string tensor_name(const std::string& name_template, int layer, int64_t expert) {
@@ -31,39 +27,127 @@ std::vector<int> ModelConfig::moe_layers() const {
   return numbers;
 }
 
-void validate(const ModelConfig& config, const std::string& source) {
-  const auto positive = [&](int64_t value, const char* what, int64_t limit) {
-    require(value > 0 && value <= limit, source,
-            concat(what, " is ", value, "; expected 1 to ", limit));
-  };
-  positive(config.hidden_size, "the model width (decoder_embed_dim)", int64_t{1} << 20);
-  positive(config.num_heads, "the number of attention heads", 65536);
-  positive(config.num_kv_heads, "the number of key/value heads", 65536);
-  positive(config.head_dim, "the head size", 65536);
-  positive(config.ffn_size, "the feed-forward size (decoder_ffn_embed_dim)", int64_t{1} << 24);
-  positive(config.vocab_size, "the vocabulary", int64_t{1} << 30);
-  positive(config.num_layers(), "the number of layers", 65536);
-  positive(config.max_positions, "the number of positions", int64_t{1} << 30);
-  require(config.num_heads * config.head_dim == config.hidden_size, source,
-          concat("the width ", config.hidden_size, " is not divided by ", config.num_heads,
-                 " attention heads"));
-  require(config.num_kv_heads == config.num_heads, source,
-          "grouped key/value heads are not supported for this family");
-  require(config.start_token >= 0 && config.start_token < config.vocab_size, source,
-          concat("the start token ", config.start_token, " is outside the vocabulary of ",
-                 config.vocab_size));
+int64_t ModelConfig::expert_size(int moe_layer, int64_t expert) const {
+  if (expert_ffn_sizes.empty()) return expert_ffn_size;
+  return expert_ffn_sizes[static_cast<size_t>(moe_layer)][static_cast<size_t>(expert)];
+}
+
+std::string weight_type_text(const ModelConfig& config) {
+  return config.weight_dtype ? std::string(name_of(*config.weight_dtype)) : "mixed";
+}
+
+KeyValueSpec ModelConfig::key_values() const {
+  if (attention == AttentionKind::kLatent && attention_form == AttentionForm::kAbsorbed) {
+    return {1, latent.rank + latent.rope_dim, latent.rank, ValueSource::kKeyPrefix};
+  }
+  return {num_kv_heads, head_dim, value_dim, ValueSource::kOwn};
+}
+
+namespace {
+
+class Checker {
+ public:
+  Checker(const ModelConfig& config, const std::string& source)
+      : config_(config), source_(source) {}
+
+  void run() const {
+    check_sizes();
+    check_attention();
+    check_positions();
+    if (config_.num_moe_layers() > 0) check_router();
+  }
+
+ private:
+  void require(bool condition, const std::string& problem) const {
+    if (!condition) fail_input(source_, ": ", problem);
+  }
+  void positive(int64_t value, const char* what, int64_t limit) const {
+    require(value > 0 && value <= limit, concat(what, " is ", value, "; expected 1 to ", limit));
+  }
+
+  void check_sizes() const;
+  void check_attention() const;
+  void check_positions() const;
+  void check_router() const;
+
+  const ModelConfig& config_;
+  const std::string& source_;
+};
+
+void Checker::check_sizes() const {
+  positive(config_.hidden_size, "the model width", int64_t{1} << 20);
+  positive(config_.vocab_size, "the vocabulary", int64_t{1} << 30);
+  positive(config_.num_layers(), "the number of layers", 65536);
+  if (config_.num_moe_layers() < config_.num_layers()) {
+    positive(config_.ffn_size, "the feed-forward size", int64_t{1} << 24);
+  }
+  require(config_.start_token >= ModelConfig::kNoToken && config_.start_token < config_.vocab_size,
+          concat("the start token ", config_.start_token, " is outside the vocabulary of ",
+                 config_.vocab_size));
+}
+
+void Checker::check_attention() const {
+  positive(config_.num_heads, "the number of attention heads", 65536);
+  positive(config_.num_kv_heads, "the number of key/value heads", 65536);
+  positive(config_.head_dim, "the head size", 65536);
+  positive(config_.value_dim, "the size of a head's values", 65536);
+  require(config_.num_heads % config_.num_kv_heads == 0,
+          concat(config_.num_heads, " attention heads are not divided by ", config_.num_kv_heads,
+                 " key/value heads"));
+  for (const int64_t window : config_.windows) {
+    require(window >= 0 && window <= int64_t{1} << 30,
+            concat("the attention window is ", window, "; expected 1 or more"));
+  }
+  if (config_.attention != AttentionKind::kLatent) return;
+  const LatentSizes& latent = config_.latent;
+  require(latent.query_rank >= 0 && latent.query_rank <= 65536,
+          concat("the rank of the query latent is ", latent.query_rank));
+  positive(latent.rank, "the rank of the key/value latent (kv_lora_rank)", 65536);
+  positive(latent.nope_dim, "the part of a head without positions (qk_nope_head_dim)", 65536);
+  positive(latent.rope_dim, "the rotary part of a head (qk_rope_head_dim)", 65536);
+  require(config_.num_kv_heads == config_.num_heads,
+          concat("latent attention has as many key/value heads as heads, not ",
+                 config_.num_kv_heads, " for ", config_.num_heads));
+}
+
+void Checker::check_positions() const {
+  positive(config_.max_positions, "the number of positions", int64_t{1} << 30);
   // The frequencies are spread over half the width less one.
-  require(config.position_kind != PositionKind::kSinusoidal || config.hidden_size >= 4, source,
-          concat("sinusoidal positions need a width of at least 4, not ", config.hidden_size));
-  if (config.num_moe_layers() == 0) return;
-  positive(config.router.num_experts, "the number of experts (moe_expert_count)", 65536);
-  positive(config.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
-  require(config.router.top_k >= 1 && config.router.top_k <= config.router.num_experts, source,
-          concat("a token goes to ", config.router.top_k, " experts, but there are ",
-                 config.router.num_experts));
-  require(config.router.top_k <= kMaxTopK, source,
-          concat("a token goes to ", config.router.top_k, " experts; at most ", kMaxTopK,
-                 " are supported"));
+  require(config_.position_kind != PositionKind::kSinusoidal || config_.hidden_size >= 4,
+          concat("sinusoidal positions need a width of at least 4, not ", config_.hidden_size));
+  if (config_.position_kind != PositionKind::kRotary) return;
+  const RopeConfig& rope = config_.rope;
+  require(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= config_.head_dim,
+          concat("rotary positions turn ", rope.rotary_dim, " entries of a head of ",
+                 config_.head_dim, "; expected an even number up to that"));
+  require(rope.theta > 1.0 && rope.factor > 0.0, "rope_theta or the rope factor is not positive");
+}
+
+void Checker::check_router() const {
+  const RouterSettings& router = config_.router;
+  positive(router.num_experts, "the number of experts", 65536);
+  positive(config_.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
+  require(router.top_k >= 1 && router.top_k <= router.num_experts,
+          concat("a token goes to ", router.top_k, " experts, but there are ", router.num_experts));
+  require(router.top_k <= kMaxTopK, concat("a token goes to ", router.top_k, " experts; at most ",
+                                           kMaxTopK, " are supported"));
+  require(router.num_groups >= 1 && router.num_experts % router.num_groups == 0,
+          concat(router.num_experts, " experts are not divided by ", router.num_groups,
+                 " groups (n_group)"));
+  require(router.kept_groups >= 1 && router.kept_groups <= router.num_groups,
+          concat(router.kept_groups, " groups of experts are kept (topk_group), but there are ",
+                 router.num_groups));
+  require(router.top_k <= router.num_experts / router.num_groups * router.kept_groups,
+          concat("a token goes to ", router.top_k, " experts, but the ", router.kept_groups,
+                 " groups that are kept have fewer"));
+  require(router.selector != GateSelector::kSparseMixer || router.top_k == 2,
+          concat("the sparse mixer chooses 2 experts, not ", router.top_k));
+}
+
+}  // namespace
+
+void validate(const ModelConfig& config, const std::string& source) {
+  Checker(config, source).run();
 }
 
 }  // namespace switchyard

@@ -7,7 +7,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/nearest_name.h"
 #include "runtime/checkpoint/fairseq_config.h"
-#include "runtime/embedded_presets.h"
+#include "runtime/embedded_files.h"
 #include "runtime/preset_reader.h"
 #include "runtime/tokenizer/text_file.h"
 

@@ -47,8 +47,9 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSource& source,
                                                     *workspace_, backend_, compute_, clock_,
                                                     settings.capacity_fraction, settings.observer});
   }
-  transformer_ = std::make_unique<Transformer>(TransformerParts{
-      config, *weights_, *workspace_, moe_.get(), backend_, compute_, clock_, settings.observer});
+  transformer_ = std::make_unique<Transformer>(
+      TransformerParts{config, *weights_, *workspace_, limits_.cache_pages, moe_.get(), backend_,
+                       compute_, clock_, settings.observer});
 }
 
 ModelRuntime::~ModelRuntime() {
@@ -89,7 +90,7 @@ void ModelRuntime::load(const MemoryTables& tables, const RuntimeSettings& setti
 
 RankStats ModelRuntime::stats(const Engine& engine) const {
   RankStats stats;
-  for (const ExpertLayer& layer : cache_->layers()) stats.num_experts += layer.num_local_experts;
+  for (const ExpertLayer& layer : cache_->layers()) stats.num_experts += layer.num_local_experts();
   stats.weight_bytes = weight_bytes_;
   stats.bytes_read = bytes_read_;
   stats.rows = engine.rows();

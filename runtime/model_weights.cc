@@ -9,55 +9,20 @@ int64_t position_rows(const ModelConfig& config) {
   return config.position_offset + config.max_positions;
 }
 
-/// Collects the table, looking shapes and types up in the index.
-class TableBuilder {
- public:
-  TableBuilder(const ModelConfig& config, const CheckpointIndex& index, const Backend& backend)
-      : config_(config), index_(index), backend_(backend) {}
-
-  void matrix(const std::string& name) {
-    for (const DenseSpec& spec : table_) {
-      if (spec.name == name) return;
-    }
-    const TensorEntry& entry = index_.at(name);
-    SWITCHYARD_CHECK(entry.shape.size() == 2, name);
-    DenseSpec spec = make(name, entry, DenseForm::kMatrix, entry.shape[0], entry.shape[1]);
-    spec.device_bytes = align_up(backend_.packed_bytes(spec.weight_spec()));
-    table_.push_back(spec);
-  }
-
-  void vector(const std::string& name) {
-    const TensorEntry& entry = index_.at(name);
-    const int64_t cols = entry.shape.empty() ? 1 : entry.shape.back();
-    DenseSpec spec =
-        make(name, entry, DenseForm::kVector, cols == 0 ? 0 : entry.num_elements() / cols, cols);
-    spec.device_bytes = align_up(spec.rows * spec.cols * int64_t{sizeof(float)});
-    table_.push_back(spec);
-  }
-
-  void norm(const std::string& name) {
-    vector(name + ".weight");
-    vector(name + ".bias");
-  }
-
-  void linear(const std::string& name) {
-    matrix(name + ".weight");
-    vector(name + ".bias");
-  }
-
-  std::vector<DenseSpec> take() { return std::move(table_); }
-
- private:
-  DenseSpec make(const std::string& name, const TensorEntry& entry, DenseForm form, int64_t rows,
-                 int64_t cols) const {
-    return {name, form, kept_type(config_, entry.dtype, name), rows, cols, 0};
-  }
-
-  const ModelConfig& config_;
-  const CheckpointIndex& index_;
-  const Backend& backend_;
-  std::vector<DenseSpec> table_;
-};
+DenseSpec make_spec(const ModelConfig& config, const CheckpointIndex& index, const Backend& backend,
+                    const ExpectedTensor& tensor) {
+  DenseSpec spec;
+  spec.name = tensor.name;
+  spec.form = tensor.form;
+  spec.kept_as = kept_type(config, index.at(tensor.name).dtype, tensor.name);
+  spec.rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
+  spec.cols = tensor.shape.back();
+  spec.heads = tensor.heads;
+  spec.device_bytes = spec.form == TensorForm::kVector
+                          ? align_up(spec.rows * spec.cols * int64_t{sizeof(float)})
+                          : spec.heads * align_up(backend.packed_bytes(spec.weight_spec()));
+  return spec;
+}
 
 }  // namespace
 
@@ -66,32 +31,17 @@ DType kept_type(const ModelConfig& config, DType stored, const std::string& name
     fail_input("tensor ", name, " is stored as ", name_of(stored),
                "; weights are expected in fp32, fp16 or bf16");
   }
-  return config.weight_dtype;
+  return config.weight_typing == WeightTyping::kAsStored ? stored : config.weight_dtype.value();
 }
 
 std::vector<DenseSpec> dense_table(const ModelConfig& config, const CheckpointIndex& index,
                                    const Backend& backend) {
-  TableBuilder builder(config, index, backend);
-  const TensorNames& names = config.names;
-  builder.matrix(names.embedding + ".weight");
-  if (config.position_kind == PositionKind::kLearned) builder.vector(names.positions + ".weight");
-  for (int layer = 0; layer < config.num_layers(); ++layer) {
-    builder.norm(tensor_name(names.attention_norm, layer));
-    for (const std::string* name :
-         {&names.query, &names.key, &names.value, &names.attention_output}) {
-      builder.linear(tensor_name(*name, layer));
-    }
-    builder.norm(tensor_name(names.ffn_norm, layer));
-    if (config.layers[static_cast<size_t>(layer)] == FfnKind::kMoe) {
-      builder.matrix(tensor_name(names.gate, layer) + ".weight");
-    } else {
-      builder.linear(tensor_name(names.ffn_up, layer));
-      builder.linear(tensor_name(names.ffn_down, layer));
-    }
-  }
-  if (config.final_norm == FinalNorm::kApplied) builder.norm(names.final_norm);
-  builder.matrix(names.output + ".weight");
-  return builder.take();
+  std::vector<DenseSpec> table;
+  visit_expected_tensors(config, [&](const ExpectedTensor& tensor) {
+    if (tensor.owner == TensorOwner::kExpert) return;
+    table.push_back(make_spec(config, index, backend, tensor));
+  });
+  return table;
 }
 
 int64_t dense_bytes(const ModelConfig& config, const std::vector<DenseSpec>& table) {
@@ -110,49 +60,87 @@ ModelWeights::ModelWeights(const ModelConfig& config, const std::vector<DenseSpe
   memory_ = backend.allocate(bytes);
   char* next = static_cast<char*>(memory_.data());
   for (const DenseSpec& spec : table) {
-    places_[spec.name] = next;
     Named& named = named_[spec.name];
-    if (spec.form == DenseForm::kMatrix) {
-      named.matrix = {spec.weight_spec(), next};
-    } else {
+    named.address = next;
+    if (spec.form == TensorForm::kVector) {
       const Shape shape = spec.rows == 1 ? Shape{spec.cols} : Shape{spec.rows, spec.cols};
       named.vector = {next, DType::kF32, shape};
+    } else {
+      const int64_t head_bytes = spec.device_bytes / spec.heads;
+      for (int64_t head = 0; head < spec.heads; ++head) {
+        named.matrices.push_back({spec.weight_spec(), next + head * head_bytes});
+      }
     }
     next += spec.device_bytes;
   }
   const TensorNames& names = config.names;
-  embedding_ = named_.at(names.embedding + ".weight").matrix;
-  output_ = named_.at(names.output + ".weight").matrix;
-  if (config.final_norm == FinalNorm::kApplied) final_norm_ = norm(names.final_norm);
-  if (config.position_kind == PositionKind::kLearned) {
-    positions_ = named_.at(names.positions + ".weight").vector;
-  } else {
+  embedding_ = matrix(names.embedding + ".weight");
+  output_ = linear(names.output);
+  final_norm_ = norm(names.final_norm);
+  positions_ = vector(names.positions + ".weight");
+  if (config.position_kind == PositionKind::kSinusoidal) {
     sinusoids_ = backend.allocate_tensor(DType::kF32, {position_rows(config), config.hidden_size});
     positions_ = sinusoids_.view();
   }
   for (int i = 0; i < config.num_layers(); ++i) {
+    const auto name = [i](const std::string& name_template) {
+      return tensor_name(name_template, i);
+    };
     LayerWeights& layer = layers_.emplace_back();
-    layer.attention_norm = norm(tensor_name(names.attention_norm, i));
-    layer.query = linear(tensor_name(names.query, i));
-    layer.key = linear(tensor_name(names.key, i));
-    layer.value = linear(tensor_name(names.value, i));
-    layer.attention_output = linear(tensor_name(names.attention_output, i));
-    layer.ffn_norm = norm(tensor_name(names.ffn_norm, i));
-    if (config.layers[static_cast<size_t>(i)] == FfnKind::kMoe) {
-      layer.gate = named_.at(tensor_name(names.gate, i) + ".weight").matrix;
-    } else {
-      layer.ffn_up = linear(tensor_name(names.ffn_up, i));
-      layer.ffn_down = linear(tensor_name(names.ffn_down, i));
-    }
+    layer.attention_norm = norm(name(names.attention_norm));
+    layer.attention = attention(names, i);
+    layer.ffn_norm = norm(name(names.ffn_norm));
+    layer.ffn = {linear(name(names.ffn_up)), linear(name(names.ffn_down))};
+    layer.gate = linear(name(names.gate));
+    layer.gate_inner = matrix(name(names.gate_inner) + ".weight");
+    layer.selection_bias = vector(name(names.selection_bias));
+    layer.shared = {linear(name(names.shared_up)), linear(name(names.shared_down))};
+    layer.shared_gate = matrix(name(names.shared_gate) + ".weight");
   }
 }
 
+AttentionWeights ModelWeights::attention(const TensorNames& names, int layer) const {
+  const auto name = [layer](const std::string& name_template) {
+    return tensor_name(name_template, layer);
+  };
+  AttentionWeights weights;
+  weights.query = linear(name(names.query));
+  weights.key = linear(name(names.key));
+  weights.value = linear(name(names.value));
+  weights.output = linear(name(names.attention_output));
+  weights.query_norm = vector(name(names.query_norm) + ".weight");
+  weights.key_norm = vector(name(names.key_norm) + ".weight");
+  weights.sinks = vector(name(names.sinks));
+  weights.query_latent = linear(name(names.query_latent));
+  weights.latent = linear(name(names.latent));
+  weights.query_latent_norm = vector(name(names.query_latent_norm) + ".weight");
+  weights.latent_norm = vector(name(names.latent_norm) + ".weight");
+  weights.head_keys = heads(name(names.head_keys) + ".weight");
+  weights.head_values = heads(name(names.head_values) + ".weight");
+  return weights;
+}
+
+std::vector<Weight> ModelWeights::heads(const std::string& name) const {
+  const auto found = named_.find(name);
+  return found == named_.end() ? std::vector<Weight>() : found->second.matrices;
+}
+
+Weight ModelWeights::matrix(const std::string& name) const {
+  const std::vector<Weight> matrices = heads(name);
+  return matrices.empty() ? Weight() : matrices.front();
+}
+
+TensorView ModelWeights::vector(const std::string& name) const {
+  const auto found = named_.find(name);
+  return found == named_.end() ? TensorView() : found->second.vector;
+}
+
 NormWeights ModelWeights::norm(const std::string& name) const {
-  return {named_.at(name + ".weight").vector, named_.at(name + ".bias").vector};
+  return {vector(name + ".weight"), vector(name + ".bias")};
 }
 
 LinearWeights ModelWeights::linear(const std::string& name) const {
-  return {named_.at(name + ".weight").matrix, named_.at(name + ".bias").vector};
+  return {matrix(name + ".weight"), vector(name + ".bias")};
 }
 
 }  // namespace switchyard

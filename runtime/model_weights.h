@@ -8,32 +8,32 @@
 
 #include "kernels/backend.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/model_config.h"
 
 namespace switchyard {
 
-/// How a tensor of the checkpoint stands on the device.
-enum class DenseForm : uint8_t {
-  kMatrix,  ///< packed, in the type it is kept in
-  kVector,  ///< fp32, row-major (norms, biases, position tables)
-};
-
 /// One dense tensor of the model.
 struct DenseSpec {
   std::string name;
-  DenseForm form = DenseForm::kVector;
+  TensorForm form = TensorForm::kVector;
   DType kept_as = DType::kF32;  // the type its values are rounded to
   int64_t rows = 1;
   int64_t cols = 0;
+  int64_t heads = 1;         // matrices that it is packed as
   int64_t device_bytes = 0;  // a multiple of 64
 
-  WeightSpec weight_spec() const { return {kept_as, rows, cols}; }
+  /// Of each of its matrices.
+  WeightSpec weight_spec() const {
+    const WeightSpec stored{kept_as, rows / heads, cols};
+    return form == TensorForm::kTransposedHeads ? WeightSpec{kept_as, stored.cols, stored.rows}
+                                                : stored;
+  }
 };
 
-/// The type in which the model keeps the values of a tensor stored as `stored`:
-/// config.weight_dtype, which is the type that all are stored in, fp32 where they are mixed
-/// (widening is exact), or fp16 where the configuration says that the model is fp16. Throws
-/// Error(kInput) naming the tensor if it is no floating-point type.
+/// The type in which the model keeps the values of a tensor stored as `stored`: that one, or
+/// config.weight_dtype where there is one type for all (see WeightTyping). Throws Error(kInput)
+/// naming the tensor if it is no floating-point type.
 DType kept_type(const ModelConfig& config, DType stored, const std::string& name);
 
 /// Every dense tensor the model needs, each once (a tied output matrix is the embedding).
@@ -48,15 +48,38 @@ struct LinearWeights {
 
 struct NormWeights {
   TensorView gamma;  // [D]
-  TensorView beta;   // [D]
+  TensorView beta;   // [D] or empty
+};
+
+/// Attention's weights; those that a model has not are empty.
+struct AttentionWeights {
+  LinearWeights query, key, value, output;
+  TensorView query_norm, key_norm;  // gains
+  TensorView sinks;                 // [H]
+  // Latent attention.
+  LinearWeights query_latent;
+  LinearWeights latent;                       // [rank + rope_dim, D]
+  TensorView query_latent_norm, latent_norm;  // gains
+  std::vector<Weight> head_keys;    // [H] of [nope_dim, rank], transposed in the absorbed form
+  std::vector<Weight> head_values;  // [H] of [value_dim, rank]
+};
+
+/// A feed-forward: up [rows_per_unit F, D], down [D, F].
+struct FfnWeights {
+  LinearWeights up, down;
 };
 
 struct LayerWeights {
   NormWeights attention_norm;
-  LinearWeights query, key, value, attention_output;
+  AttentionWeights attention;
   NormWeights ffn_norm;
-  LinearWeights ffn_up, ffn_down;  // dense layers
-  Weight gate;                     // MoE layers, [E, D]
+  FfnWeights ffn;  // dense layers
+  // MoE layers.
+  LinearWeights gate;
+  Weight gate_inner;          // [E, D]
+  TensorView selection_bias;  // [E]
+  FfnWeights shared;
+  Weight shared_gate;  // [1, D]
 };
 
 /// Owner of the dense weights, one block of memory. Contents are undefined until loaded.
@@ -65,31 +88,36 @@ class ModelWeights {
   ModelWeights(const ModelConfig& config, const std::vector<DenseSpec>& table, Backend& backend);
 
   const std::vector<LayerWeights>& layers() const { return layers_; }
-  const Weight& embedding() const { return embedding_; }  // [V, D]
-  const Weight& output() const { return output_; }        // [V, D]
+  const Weight& embedding() const { return embedding_; }   // [V, D]
+  const LinearWeights& output() const { return output_; }  // [V, D]
   const NormWeights& final_norm() const { return final_norm_; }
-  /// [position_offset + max_positions, D] fp32.
+  /// [position_offset + max_positions, D] fp32; empty for rotary positions.
   const TensorView& positions() const { return positions_; }
 
   /// Where a table entry's bytes belong.
-  void* address(const DenseSpec& spec) const { return places_.at(spec.name); }
+  void* address(const DenseSpec& spec) const { return named_.at(spec.name).address; }
 
  private:
   struct Named {
-    Weight matrix;
+    void* address = nullptr;
+    std::vector<Weight> matrices;
     TensorView vector;
   };
 
+  /// The tensors of a role; empty where the model has none of that name.
+  std::vector<Weight> heads(const std::string& name) const;
+  Weight matrix(const std::string& name) const;
+  TensorView vector(const std::string& name) const;
   NormWeights norm(const std::string& name) const;
   LinearWeights linear(const std::string& name) const;
+  AttentionWeights attention(const TensorNames& names, int layer) const;
 
   DeviceBuffer memory_;
   Tensor sinusoids_;
-  std::map<std::string, void*> places_;
   std::map<std::string, Named> named_;
   std::vector<LayerWeights> layers_;
   Weight embedding_;
-  Weight output_;
+  LinearWeights output_;
   NormWeights final_norm_;
   TensorView positions_;
 };

@@ -4,6 +4,7 @@
 
 #include "kernels/base/error.h"
 #include "runtime/capacity_batch.h"
+#include "runtime/feed_forward.h"
 
 namespace switchyard {
 
@@ -34,14 +35,50 @@ void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorVi
       plan_.rows_of_rank[static_cast<size_t>(p_.dispatcher.rank())];
   rounds_ += static_cast<int64_t>(plan_.rounds.size());
   run_rounds(step, normed);
-  if (num_rows > 0) {
-    p_.clock.begin(Phase::kExperts);
-    const int64_t copies = num_rows * p_.config.router.top_k;
-    p_.backend.combine(p_.compute,
-                       {p_.workspace.rows(BufferId::kExpertRows, copies),
-                        p_.workspace.rows(BufferId::kTopkIdx, num_rows),
-                        p_.workspace.rows(BufferId::kTopkWeights, num_rows), hidden, hidden});
+  if (num_rows > 0) combine(step, normed, hidden);
+}
+
+void MoeLayer::combine(const MoeStep& step, const TensorView& normed, const TensorView& hidden) {
+  p_.clock.begin(Phase::kExperts);
+  const int64_t num_rows = normed.shape[0];
+  const int64_t top_k = p_.config.router.top_k;
+  const bool has_shared = p_.config.shared_ffn_size > 0;
+  for (int64_t row = 0; row < num_rows; row += kAttentionBlockRows) {
+    const int64_t count = std::min(kAttentionBlockRows, num_rows - row);
+    const TensorView x = normed.rows(row, count);
+    CombineArgs args;
+    args.expert_rows = p_.workspace.view(BufferId::kExpertRows).rows(row * top_k, count * top_k);
+    args.topk_idx = p_.workspace.view(BufferId::kTopkIdx).rows(row, count);
+    args.topk_weights = p_.workspace.view(BufferId::kTopkWeights).rows(row, count);
+    args.residual = hidden.rows(row, count);
+    args.out = args.residual;
+    args.branch_scale = p_.config.residual_scale;
+    if (has_shared) {
+      args.shared = p_.workspace.rows(BufferId::kShared, count);
+      feed_forward(p_.config, {step.weights.shared, x, {}, args.shared}, p_.workspace, p_.backend,
+                   p_.compute);
+    }
+    if (has_shared && p_.config.shared_gate == SharedExpertGate::kSigmoid) {
+      args.shared_gate = p_.workspace.rows(BufferId::kSharedGate, count);
+      p_.backend.matmul(p_.compute,
+                        {x, step.weights.shared_gate, {}, Activation::kNone, {}, args.shared_gate});
+    }
+    p_.backend.combine(p_.compute, args);
   }
+}
+
+TensorView MoeLayer::gate_logits(const MoeStep& step, const TensorView& normed) {
+  const int64_t count = normed.shape[0];
+  TensorView x = normed;
+  if (p_.config.gate_network == GateNetwork::kTanhMlp) {
+    x = p_.workspace.rows(BufferId::kGateInner, count);
+    p_.backend.matmul(p_.compute, {normed, step.weights.gate_inner, {}, Activation::kTanh, {}, x});
+  }
+  const TensorView logits = p_.workspace.rows(BufferId::kGateLogits, count);
+  p_.backend.matmul(
+      p_.compute,
+      {x, step.weights.gate.weight, step.weights.gate.bias, Activation::kNone, {}, logits});
+  return logits;
 }
 
 void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
@@ -51,15 +88,12 @@ void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
   if (p_.capacity_fraction) router.norm = GateNorm::kNone;  // what is kept decides the weights
   for (int64_t row = 0; row < num_rows; row += kAttentionBlockRows) {
     const int64_t count = std::min(kAttentionBlockRows, num_rows - row);
-    MatmulArgs gate;
-    gate.x = normed.rows(row, count);
-    gate.w = step.gate;
-    gate.out = p_.workspace.rows(BufferId::kGateLogits, count);
-    p_.backend.matmul(p_.compute, gate);
+    const TensorView logits = gate_logits(step, normed.rows(row, count));
     p_.backend.route(p_.compute,
-                     {gate.out, router, p_.workspace.view(BufferId::kTopkIdx).rows(row, count),
-                      p_.workspace.view(BufferId::kTopkWeights).rows(row, count)});
-    observe(step, "gate_logits", row, gate.out);
+                     {logits, router, p_.workspace.view(BufferId::kTopkIdx).rows(row, count),
+                      p_.workspace.view(BufferId::kTopkWeights).rows(row, count),
+                      step.weights.selection_bias, p_.config.route_scale(step.moe_layer)});
+    observe(step, "gate_logits", row, logits);
   }
   observe(step, "topk_idx", 0, p_.workspace.rows(BufferId::kTopkIdx, num_rows));
   if (p_.capacity_fraction) apply_capacity(step, num_rows);
@@ -149,7 +183,7 @@ void MoeLayer::run_experts(const DispatchRound& round, int moe_layer) {
   ffn.rows = p_.workspace.rows(BufferId::kGroupedIn, round.num_received());
   ffn.row_offsets = round.row_offsets;
   ffn.experts = p_.cache.acquire(moe_layer, round.slots);
-  ffn.form.activation = p_.config.activation;
+  ffn.form = p_.config.ffn_form;
   ffn.hidden = p_.workspace.rows(BufferId::kGroupedHidden, round.num_received());
   ffn.out = p_.workspace.rows(BufferId::kGroupedOut, round.num_received());
   p_.backend.grouped_ffn(p_.compute, ffn);

@@ -9,6 +9,7 @@
 #include "parallel/token_dispatcher.h"
 #include "runtime/expert_cache.h"
 #include "runtime/model_config.h"
+#include "runtime/model_weights.h"
 #include "runtime/phase_clock.h"
 #include "runtime/step_observer.h"
 #include "runtime/workspace.h"
@@ -33,7 +34,7 @@ struct MoeStep {
   int layer = 0;
   int moe_layer = 0;  // its number among the MoE layers
   int64_t step = 0;
-  Weight gate;                            // [E, D]
+  const LayerWeights& weights;
   const std::vector<RowOrigin>& origins;  // [T]
   /// [T] 1: not routed where there is a capacity; there BufferId::kRouterMask holds it too.
   const std::vector<int32_t>& router_mask;
@@ -61,8 +62,8 @@ struct MoeLayerParts {
   StepObserver* observer = nullptr;
 };
 
-/// Gate, rounds of dispatch - experts - combine, sum. Every rank runs every step, also with no
-/// rows.
+/// Gate, rounds of dispatch - experts - combine, sum with the shared expert. Every rank runs every
+/// step, also with no rows.
 class MoeLayer {
  public:
   explicit MoeLayer(const MoeLayerParts& parts);
@@ -85,6 +86,10 @@ class MoeLayer {
                                         int64_t num_rows);
   void run_rounds(const MoeStep& step, const TensorView& normed);
   void run_experts(const DispatchRound& round, int moe_layer);
+  /// The router's logits of a block of rows.
+  TensorView gate_logits(const MoeStep& step, const TensorView& normed);
+  /// Adds the experts' outputs and the shared expert's.
+  void combine(const MoeStep& step, const TensorView& normed, const TensorView& hidden);
 
   MoeLayerParts p_;
   DispatchPlan plan_;                              // of the running step; the streams copy from it

@@ -40,7 +40,7 @@ NumericsId agree_on_numerics(const std::string& requested, const Backend& backen
         check_matrix_types(checkpoint);
       },
       kLabel);
-  id.weight_type = name_of(checkpoint.config.weight_dtype);
+  id.weight_type = weight_type_text(checkpoint.config);
   id.kv_type = "fp32";
   id.wire_type = "fp32";
   id.attention_form = "expanded";

@@ -20,7 +20,7 @@ int64_t BlockRules::max_rows() const {
 
 BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig& config,
                             TextKind kind, const std::optional<CapacityShape>& capacity) {
-  const bool has_begin_token = kind == TextKind::kLines && config.start_token != config.eos_token;
+  const bool has_begin_token = kind == TextKind::kLines && config.start_token != config.eos_token();
   const int64_t most = config.max_positions - (has_begin_token ? 1 : 0);
   const int64_t tokens = options.tokens_per_sample == 0 ? most : options.tokens_per_sample;
   if (tokens > most) {
@@ -40,7 +40,7 @@ BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig&
   rules.block_size = tokens - options.context_window;
   rules.context_window = options.context_window;
   rules.max_positions = config.max_positions;
-  rules.first_input = kind == TextKind::kLines ? config.eos_token : config.start_token;
+  rules.first_input = kind == TextKind::kLines ? config.eos_token() : config.start_token;
   if (has_begin_token) rules.begin_token = config.start_token;
   rules.capacity = capacity;
   if (capacity) rules.capacity->pad_rows_to = tokens;

@@ -22,7 +22,7 @@ ScoreInputOptions input_options(const ScoreOptions& options, const ModelConfig& 
   ScoreInputOptions input;
   input.vocab_size = config.vocab_size;
   input.max_positions = config.max_positions;
-  input.eos = config.eos_token;
+  input.eos = config.eos_token();
   input.pad = config.pad_token;
   input.truncate = options.truncate;
   input.source = options.input == "-" ? "standard input" : options.input;

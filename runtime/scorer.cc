@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -13,18 +14,29 @@ namespace {
 /// is written before memory fills up.
 constexpr size_t kMaxPending = 65536;
 
-/// The rows of a sequence: the start token and all tokens but the last, whose row nobody asks for.
-/// In a capacity batch that row competes for the experts like any other.
+/// The log-probs that a sequence gives: without a start token the first id has none.
+int64_t num_targets(const ScoreSequence& sequence, const UnitForm& form) {
+  const auto count = static_cast<int64_t>(sequence.token_ids.size());
+  return form.start_token == ModelConfig::kNoToken ? std::min(sequence.num_scored, count - 1)
+                                                   : sequence.num_scored;
+}
+
+/// The rows of a sequence: the start token, where there is one, and all tokens but the last, whose
+/// row nobody asks for. In a capacity batch that row competes for the experts like any other.
 StepSequence make_step_sequence(const ScoreSequence& sequence, int64_t number,
                                 const UnitForm& form) {
   StepSequence step;
   step.sequence = number;
-  step.input_ids.push_back(form.start_token);
-  const int64_t unused = form.capacity || sequence.token_ids.empty() ? 0 : 1;
-  step.input_ids.insert(step.input_ids.end(), sequence.token_ids.begin(),
-                        sequence.token_ids.end() - unused);
-  step.first_target_row = static_cast<int64_t>(sequence.token_ids.size()) - sequence.num_scored;
-  step.target_ids.assign(sequence.token_ids.end() - sequence.num_scored, sequence.token_ids.end());
+  if (form.start_token != ModelConfig::kNoToken) step.input_ids.push_back(form.start_token);
+  const size_t unused = form.capacity || sequence.token_ids.empty() ? 0 : 1;
+  const auto inputs = std::span(sequence.token_ids).first(sequence.token_ids.size() - unused);
+  for (const int32_t id : inputs) step.input_ids.push_back(id);
+  const int64_t targets = num_targets(sequence, form);
+  const auto num_rows = static_cast<int64_t>(step.input_ids.size() + unused) - 1;
+  step.first_target_row = num_rows - targets;
+  step.target_ids.assign(sequence.token_ids.end() - targets, sequence.token_ids.end());
+  // Rotary frequencies may go by the length of the request, its last id included.
+  step.planned_length = static_cast<int64_t>(sequence.token_ids.size());
   return step;
 }
 
@@ -51,7 +63,7 @@ std::optional<ScoreGroup> ScoreGroups::next() {
     std::optional<RequestStream::Item> item = requests_.next();
     if (!item) break;
     const int64_t number = next_number_++;
-    if (form_.capacity || item->sequence.num_scored > 0) {
+    if (form_.capacity || num_targets(item->sequence, form_) > 0) {
       sequences.push_back(make_step_sequence(item->sequence, number, form_));
     }
     group.tasks.push_back({std::move(item->request), std::move(item->sequence)});
@@ -146,13 +158,16 @@ void Scorer::write(const ScoreTask& task) {
   ScoreResult result;
   result.id = task.request.id;
   result.token_ids.assign(sequence.token_ids.end() - sequence.num_scored, sequence.token_ids.end());
-  const size_t num_scored = result.token_ids.size();
+  const int64_t targets = num_targets(sequence, settings_.form);
   const SequenceOutput output = task.output.value_or(SequenceOutput{});
-  SWITCHYARD_CHECK(output.logprobs.size() == num_scored, "a result is missing");
+  SWITCHYARD_CHECK(static_cast<int64_t>(output.logprobs.size()) == targets, "a result is missing");
   result.token_logprobs = output.logprobs;
-  if (sequence.is_pair) result.is_greedy = output.greedy == result.token_ids;
+  if (sequence.is_pair) {
+    result.is_greedy = std::equal(output.greedy.begin(), output.greedy.end(),
+                                  result.token_ids.end() - targets, result.token_ids.end());
+  }
   if (settings_.top_logprobs > 0) {
-    auto& top = result.top_logprobs.emplace(num_scored);
+    auto& top = result.top_logprobs.emplace(output.logprobs.size());
     for (size_t i = 0; i < output.top_ids.size(); ++i) {
       top[i / static_cast<size_t>(settings_.top_logprobs)].emplace_back(output.top_ids[i],
                                                                         output.top_logprobs[i]);

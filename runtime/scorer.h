@@ -52,7 +52,7 @@ class RequestStream {
 
 /// How requests become units: alone, or `capacity` batches of consecutive ones.
 struct UnitForm {
-  int32_t start_token = 2;
+  int32_t start_token = 2;  // ModelConfig::kNoToken: the first id of a request has no log-prob
   std::optional<CapacityShape> capacity;
 };
 

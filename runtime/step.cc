@@ -27,7 +27,7 @@ StepSequence get_sequence(ByteReader& reader) {
   sequence.num_pads = reader.get<int64_t>();
   sequence.first_target_row = reader.get<int64_t>();
   sequence.target_ids = reader.get_vector<int32_t>();
-  if (reader.get<bool>()) sequence.sample = reader.get<StepSample>();
+  if (reader.get<bool>()) sequence.sample = reader.get<SampleSettings>();
   for (int64_t groups = reader.get<int64_t>(); groups > 0; --groups) {
     sequence.pages.push_back(reader.get_vector<int32_t>());
   }

@@ -11,12 +11,6 @@
 
 namespace switchyard {
 
-/// The token that a sequence's last row gives.
-struct StepSample {
-  SampleSettings settings;
-  bool wants_logprob = false;  // of the token, as scoring would give it
-};
-
 /// Consecutive rows of one sequence. Row i holds input_ids[i] at position first_position + i; the
 /// num_pads rows after these are padding, which sees the sequence but is seen by nobody.
 struct StepSequence {
@@ -27,7 +21,8 @@ struct StepSequence {
   /// Rows that want log-probs: entry j belongs to row first_target_row + j.
   int64_t first_target_row = 0;
   std::vector<int32_t> target_ids;
-  std::optional<StepSample> sample = std::nullopt;
+  /// How the last input row gives a token; none: it gives none.
+  std::optional<SampleSettings> sample = std::nullopt;
   /// Where its keys and values are kept from step to step: by cache group (cache_groups() of the
   /// model), the page of each kKeysPerPage positions up to the last row's, -1 where a window has
   /// passed them. Empty: they are kept for this step alone, which holds the sequence from position
@@ -85,7 +80,7 @@ struct SequenceOutput {
   std::vector<int32_t> top_ids;     // [targets, top_logprobs]
   std::vector<float> top_logprobs;  // [targets, top_logprobs]
   int32_t token = -1;               // of StepSequence::sample
-  float token_logprob = 0.0f;       // where it was asked for
+  float token_logprob = 0.0f;       // of it, as scoring would give it
 };
 
 std::string encode(const std::vector<SequenceOutput>& outputs);

@@ -1,6 +1,7 @@
 #include "runtime/weight_loader.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace switchyard {
@@ -10,6 +11,31 @@ namespace {
 int64_t items_per_piece(int64_t elements) {
   const int64_t bytes = std::max(int64_t{1}, elements * int64_t{sizeof(float)});
   return std::max(int64_t{1}, kLoadPieceBytes / bytes);
+}
+
+/// What is not divided between pieces: an element, a row of a matrix, or a matrix that must be
+/// turned as a whole.
+int64_t item_elements(const DenseSpec& spec) {
+  switch (spec.form) {
+    case TensorForm::kVector:
+      return 1;
+    case TensorForm::kTransposedHeads:
+      return spec.rows / spec.heads * spec.cols;
+    case TensorForm::kMatrix:
+    case TensorForm::kHeads:
+      break;
+  }
+  return spec.cols;
+}
+
+/// Writes the transpose of [rows, cols] elements of `bytes` bytes each.
+void transpose(const char* from, int64_t rows, int64_t cols, int64_t bytes, char* to) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t col = 0; col < cols; ++col) {
+      std::memcpy(to + (col * rows + row) * bytes, from + (row * cols + col) * bytes,
+                  static_cast<size_t>(bytes));
+    }
+  }
 }
 
 int64_t bytes_of(const std::vector<TensorPiece>& pieces, const CheckpointIndex& index) {
@@ -33,7 +59,10 @@ int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
   };
   for (const DenseSpec& spec : dense) count(spec.rows, spec.cols, 1);
   for (const ExpertLayer& layer : experts) {
-    count(layer.shape.up.rows, layer.shape.up.cols, 2 * layer.num_local_experts);
+    for (const ExpertShape& expert : layer.experts) {
+      count(expert.up.rows, expert.up.cols, 1);
+      count(expert.down.rows, expert.down.cols, 1);
+    }
   }
   // A tensor that is not contiguous is gathered from a buffer of its own.
   return std::min(all, PieceReader::kAheadBytes) + 3 * std::min(largest, kLoadPieceBytes) +
@@ -84,7 +113,7 @@ std::vector<WeightLoader::DenseBlock> WeightLoader::dense_blocks(
   const auto num_readers = static_cast<int64_t>(readers_.size());
   std::vector<DenseBlock> blocks;
   for (const DenseSpec& spec : table) {
-    const int64_t item = spec.form == DenseForm::kMatrix ? spec.cols : 1;
+    const int64_t item = item_elements(spec);
     const int64_t items = spec.rows * spec.cols / std::max(int64_t{1}, item);
     const int64_t step = items_per_piece(item);
     for (int64_t begin = 0; begin < items; begin += step) {
@@ -118,8 +147,8 @@ void WeightLoader::load_dense(const std::vector<DenseSpec>& table, const ModelWe
 
 void WeightLoader::load_block(const DenseBlock& block, PieceReader& reader, void* address) {
   const DenseSpec& spec = block.spec;
-  const bool is_matrix = spec.form == DenseForm::kMatrix;
-  const DType dtype = is_matrix ? spec.kept_as : DType::kF32;
+  const bool is_vector = spec.form == TensorForm::kVector;
+  const DType dtype = is_vector ? DType::kF32 : spec.kept_as;
   const int64_t item_bytes = block.item * size_of(dtype);
   std::vector<int64_t> bytes;
   for (size_t rank = 0; rank + 1 < block.borders.size(); ++rank) {
@@ -130,14 +159,39 @@ void WeightLoader::load_block(const DenseBlock& block, PieceReader& reader, void
   communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes,
                              {.phase = "load of dense weights"});
   backend_.record(exchange_).synchronize();
-  if (is_matrix) {
-    backend_.pack_weight(compute_, whole_.data(), block.begin(), block.count(),
-                         {spec.weight_spec(), address});
-  } else {
+  if (is_vector) {
     char* to = static_cast<char*>(address) + block.begin() * item_bytes;
     backend_.copy_to_device(compute_, whole_.data(), {to, DType::kF32, {block.count()}});
+  } else {
+    pack_block(block, static_cast<char*>(address));
   }
   backend_.record(compute_).synchronize();
+}
+
+void WeightLoader::pack_block(const DenseBlock& block, char* address) {
+  const DenseSpec& spec = block.spec;
+  const WeightSpec packed = spec.weight_spec();
+  const int64_t head_bytes = spec.device_bytes / spec.heads;
+  const int64_t item_bytes = block.item * size_of(spec.kept_as);
+  if (spec.form == TensorForm::kTransposedHeads) {
+    slice_.resize(whole_.size());
+    for (int64_t i = 0; i < block.count(); ++i) {
+      char* turned = slice_.data() + i * item_bytes;
+      transpose(whole_.data() + i * item_bytes, packed.cols, packed.rows, size_of(spec.kept_as),
+                turned);
+      backend_.pack_weight(compute_, turned, 0, packed.rows,
+                           {packed, address + (block.begin() + i) * head_bytes});
+    }
+    return;
+  }
+  for (int64_t row = block.begin(); row < block.begin() + block.count();) {
+    const int64_t head = row / packed.rows;
+    const int64_t end = std::min((head + 1) * packed.rows, block.begin() + block.count());
+    backend_.pack_weight(compute_, whole_.data() + (row - block.begin()) * item_bytes,
+                         row - head * packed.rows, end - row,
+                         {packed, address + head * head_bytes});
+    row = end;
+  }
 }
 
 std::vector<WeightLoader::ExpertPart> WeightLoader::expert_parts(
@@ -154,8 +208,9 @@ std::vector<WeightLoader::ExpertPart> WeightLoader::expert_parts(
       const std::string up = tensor_name(config.names.expert_up, layer, expert);
       const std::string down = tensor_name(config.names.expert_down, layer, expert);
       parts.push_back({up + ".weight", weights.up, {}});
-      parts.push_back({up + ".bias", {}, weights.up_bias});
       parts.push_back({down + ".weight", weights.down, {}});
+      if (config.expert_bias == HasBias::kNo) continue;
+      parts.push_back({up + ".bias", {}, weights.up_bias});
       parts.push_back({down + ".bias", {}, weights.down_bias});
     }
     ++moe_layer;

@@ -42,8 +42,8 @@ class WeightLoader {
   void load_experts(const std::vector<LayerPlacement>& placements, const ExpertCache& cache);
 
  private:
-  /// Items (matrix rows, vector elements) of a dense tensor that are gathered together, and where
-  /// each rank's slice of them begins.
+  /// Items (matrix rows, whole matrices of heads, vector elements) of a dense tensor that are
+  /// gathered together, and where each rank's slice of them begins.
   struct DenseBlock {
     const DenseSpec& spec;
     int64_t item = 1;  // elements of an item
@@ -62,6 +62,8 @@ class WeightLoader {
   std::vector<ExpertPart> expert_parts(const std::vector<LayerPlacement>& placements,
                                        const ExpertCache& cache) const;
   void load_block(const DenseBlock& block, PieceReader& reader, void* address);
+  /// Packs the gathered rows or heads in whole_.
+  void pack_block(const DenseBlock& block, char* address);
   void load_matrix(const ExpertPart& part, PieceReader& reader);
   void load_vector(const ExpertPart& part, PieceReader& reader);
   /// The reader's next piece, rounded to `kept_as`, then widened or kept as `to_dtype`, in slice_.

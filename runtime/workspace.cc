@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "kernels/base/error.h"
+#include "runtime/cache_groups.h"
+
 namespace switchyard {
 
 std::string_view name_of(MemoryCategory category) {
@@ -28,61 +31,169 @@ int64_t logit_chunk_rows(const ModelConfig& config) {
                     int64_t{256});
 }
 
-std::vector<BufferSpec> workspace_table(const ModelConfig& config, const WorkspaceLimits& limits,
-                                        const Backend& backend) {
+namespace {
+
+/// Adds the entries of one part of the model after the other.
+class TableBuilder {
+ public:
+  TableBuilder(const ModelConfig& config, const WorkspaceLimits& limits, const Backend& backend)
+      : config_(config), limits_(limits), backend_(backend) {}
+
+  std::vector<BufferSpec> build() {
+    add_rows();
+    add_attention();
+    if (config_.position_kind == PositionKind::kRotary) add_rope();
+    add_feed_forward();
+    if (config_.num_moe_layers() > 0) add_experts();
+    add_log_probs();
+    return std::move(table_);
+  }
+
+ private:
   using Id = BufferId;
   using Category = MemoryCategory;
-  using enum DType;
-  const int64_t rows = limits.max_rows;
-  const int64_t block = std::min(rows, kAttentionBlockRows);
-  const int64_t width = config.hidden_size;
-  const int64_t kv_width = config.num_kv_heads * config.head_dim;
-  const int64_t chunk = std::min(rows, logit_chunk_rows(config));
-  const int64_t page_bytes = backend.key_value_page_bytes({config.num_kv_heads, config.head_dim});
-  const int64_t checks = config.num_layers() + 1 + (rows + chunk - 1) / chunk;
-  std::vector<BufferSpec> table = {
-      {Id::kIds, Category::kActivations, kI32, {rows}},
-      {Id::kPositions, Category::kActivations, kI32, {rows}},
-      {Id::kTargets, Category::kActivations, kI32, {rows}},
-      {Id::kHidden, Category::kActivations, kF32, {rows, width}},
-      {Id::kNormed, Category::kActivations, kF32, {rows, width}},
-      {Id::kQueries, Category::kActivations, kF32, {block, width}},
-      {Id::kKeys, Category::kActivations, kF32, {block, kv_width}},
-      {Id::kValues, Category::kActivations, kF32, {block, kv_width}},
-      {Id::kAttention, Category::kActivations, kF32, {block, width}},
-      {Id::kKeyValuePages, Category::kActivations, kU8, {limits.max_pages, page_bytes}},
-      {Id::kLogitIndex, Category::kLogProbs, kI32, {rows}},
-      {Id::kLogitRows, Category::kLogProbs, kF32, {chunk, width}},
-      {Id::kLogits, Category::kLogProbs, kF32, {chunk, config.vocab_size}},
-      {Id::kLogProbs, Category::kLogProbs, kF32, {rows}},
-      {Id::kGreedy, Category::kLogProbs, kI32, {rows}},
-      {Id::kNonFinite, Category::kActivations, kI32, {checks}},
+
+  void add(Id id, Category category, DType dtype, Shape shape) {
+    table_.push_back({id, category, dtype, shape});
+  }
+  /// An activation, fp32.
+  void add(Id id, Shape shape) { add(id, Category::kActivations, DType::kF32, shape); }
+  void add_indices(Id id, Shape shape) { add(id, Category::kActivations, DType::kI32, shape); }
+
+  void add_rows();
+  void add_attention();
+  void add_latent_attention();
+  void add_rope();
+  void add_feed_forward();
+  void add_experts();
+  void add_log_probs();
+  int64_t num_pages() const;
+
+  const ModelConfig& config_;
+  const WorkspaceLimits& limits_;
+  const Backend& backend_;
+  const int64_t rows_ = limits_.max_rows;
+  const int64_t block_ = std::min(rows_, kAttentionBlockRows);
+  const int64_t width_ = config_.hidden_size;
+  std::vector<BufferSpec> table_;
+};
+
+void TableBuilder::add_rows() {
+  add_indices(Id::kIds, {rows_});
+  add_indices(Id::kPositions, {rows_});
+  add(Id::kHidden, {rows_, width_});
+  add(Id::kNormed, {rows_, width_});
+}
+
+int64_t TableBuilder::num_pages() const {
+  if (limits_.cache_pages.empty()) return limits_.max_pages;
+  int64_t pages = 0;
+  const std::vector<CacheGroup> groups = cache_groups(config_);
+  for (size_t group = 0; group < groups.size(); ++group) {
+    pages += limits_.cache_pages[group] * static_cast<int64_t>(groups[group].layers.size());
+  }
+  return pages;
+}
+
+void TableBuilder::add_attention() {
+  const KeyValueSpec spec = config_.key_values();
+  add(Id::kQueries, {block_, config_.num_heads * config_.head_dim});
+  add(Id::kKeyValuePages, Category::kActivations, DType::kU8,
+      {num_pages(), backend_.key_value_page_bytes(spec)});
+  add(Id::kAttention, {block_, config_.num_heads * spec.value_dim});
+  if (config_.attention == AttentionKind::kLatent) return add_latent_attention();
+  add(Id::kKeys, {block_, config_.num_kv_heads * config_.head_dim});
+  add(Id::kValues, {block_, config_.num_kv_heads * config_.value_dim});
+}
+
+void TableBuilder::add_latent_attention() {
+  const LatentSizes& latent = config_.latent;
+  const int64_t heads = config_.num_heads;
+  if (latent.query_rank > 0) add(Id::kQueryLatent, {block_, latent.query_rank});
+  add(Id::kLatent, {block_, latent.rank + latent.rope_dim});
+  if (config_.attention_form == AttentionForm::kAbsorbed) {
+    add(Id::kAbsorbedQueries, {block_, heads * (latent.rank + latent.rope_dim)});
+    add(Id::kHeadOutputs, {block_, heads * config_.value_dim});
+    return;
+  }
+  add(Id::kKeys, {block_, heads * config_.head_dim});
+  add(Id::kValues, {block_, heads * config_.value_dim});
+}
+
+void TableBuilder::add_rope() {
+  const int64_t half = config_.rope.rotary_dim / 2;
+  // Each sequence of a step may have a length of its own.
+  const int64_t sets = config_.rope.depends_on_length() ? rows_ : 1;
+  add_indices(Id::kRopeSets, {rows_});
+  add(Id::kRopeFrequencies, {sets, half});
+  add(Id::kRopeScales, {sets});
+  add(Id::kRopeTable, {rows_, 2 * half});
+}
+
+void TableBuilder::add_feed_forward() {
+  const bool has_dense = config_.num_moe_layers() < config_.num_layers();
+  const bool has_shared = config_.num_moe_layers() > 0 && config_.shared_ffn_size > 0;
+  const int64_t largest =
+      std::max(has_dense ? config_.ffn_size : 0, has_shared ? config_.shared_ffn_size : 0);
+  if (largest == 0) return;
+  add(Id::kFfnHidden, {block_, largest * config_.ffn_form.rows_per_unit()});
+  if (config_.ffn_form.glu != GluLayout::kNone) add(Id::kFfnGated, {block_, largest});
+  if (!has_shared) return;
+  add(Id::kShared, {block_, width_});
+  if (config_.shared_gate == SharedExpertGate::kSigmoid) add(Id::kSharedGate, {block_, 1});
+}
+
+void TableBuilder::add_experts() {
+  const int64_t top_k = config_.router.top_k;
+  const int64_t round = limits_.exchange_rows;
+  const int64_t hidden = config_.expert_ffn_size * config_.ffn_form.rows_per_unit();
+  if (config_.gate_network == GateNetwork::kTanhMlp) {
+    add(Id::kGateInner, {block_, config_.router.num_experts});
+  }
+  add(Id::kGateLogits, {block_, config_.router.num_experts});
+  add_indices(Id::kTopkIdx, {rows_, top_k});
+  add(Id::kTopkWeights, {rows_, top_k});
+  if (limits_.capacity == ExpertCapacity::kLimited) {
+    add_indices(Id::kSlots, {rows_, top_k});
+    add_indices(Id::kRouterMask, {rows_});
+  }
+  add(Id::kExpertRows, {rows_ * top_k, width_});
+  add(Id::kGroupedIn, Category::kExchange, DType::kF32, {round, width_});
+  add(Id::kGroupedOut, Category::kExchange, DType::kF32, {round, width_});
+  add(Id::kGroupedHidden, Category::kExchange, DType::kF32, {round, hidden});
+}
+
+void TableBuilder::add_log_probs() {
+  const auto add_result = [this](Id id, DType dtype, Shape shape) {
+    add(id, Category::kLogProbs, dtype, shape);
   };
-  if (limits.top_logprobs > 0) {
-    table.push_back({Id::kTopIds, Category::kLogProbs, kI32, {rows, limits.top_logprobs}});
-    table.push_back({Id::kTopLogProbs, Category::kLogProbs, kF32, {rows, limits.top_logprobs}});
-  }
-  if (config.num_moe_layers() < config.num_layers()) {
-    table.push_back({Id::kFfnHidden, Category::kActivations, kF32, {block, config.ffn_size}});
-  }
-  if (config.num_moe_layers() > 0) {
-    const int64_t top_k = config.router.top_k;
-    const int64_t round = limits.exchange_rows;
-    table.push_back(
-        {Id::kGateLogits, Category::kActivations, kF32, {block, config.router.num_experts}});
-    table.push_back({Id::kTopkIdx, Category::kActivations, kI32, {rows, top_k}});
-    table.push_back({Id::kTopkWeights, Category::kActivations, kF32, {rows, top_k}});
-    if (limits.capacity == ExpertCapacity::kLimited) {
-      table.push_back({Id::kSlots, Category::kActivations, kI32, {rows, top_k}});
-      table.push_back({Id::kRouterMask, Category::kActivations, kI32, {rows}});
-    }
-    table.push_back({Id::kExpertRows, Category::kActivations, kF32, {rows * top_k, width}});
-    table.push_back({Id::kGroupedIn, Category::kExchange, kF32, {round, width}});
-    table.push_back({Id::kGroupedOut, Category::kExchange, kF32, {round, width}});
-    table.push_back(
-        {Id::kGroupedHidden, Category::kExchange, kF32, {round, config.expert_ffn_size}});
-  }
-  return table;
+  const int64_t chunk = std::min(rows_, logit_chunk_rows(config_));
+  add_result(Id::kTargets, DType::kI32, {rows_});
+  add_result(Id::kLogitIndex, DType::kI32, {rows_});
+  add_result(Id::kLogitRows, DType::kF32, {chunk, width_});
+  add_result(Id::kLogits, DType::kF32, {chunk, config_.vocab_size});
+  add_result(Id::kLogProbs, DType::kF32, {rows_});
+  add_result(Id::kGreedy, DType::kI32, {rows_});
+  add_indices(Id::kNonFinite, {config_.num_layers() + 1 + (rows_ + chunk - 1) / chunk});
+  if (limits_.top_logprobs == 0) return;
+  add_result(Id::kTopIds, DType::kI32, {rows_, limits_.top_logprobs});
+  add_result(Id::kTopLogProbs, DType::kF32, {rows_, limits_.top_logprobs});
+}
+
+}  // namespace
+
+std::vector<BufferSpec> workspace_table(const ModelConfig& config, const WorkspaceLimits& limits,
+                                        const Backend& backend) {
+  return TableBuilder(config, limits, backend).build();
+}
+
+TensorView Workspace::shaped(BufferId id, Shape shape) const {
+  TensorView part = view(id);
+  const int64_t whole = part.bytes();
+  part.shape = shape;
+  SWITCHYARD_CHECK(part.bytes() <= whole, "buffer ", static_cast<int>(id), " holds ", whole,
+                   " bytes, not ", part.bytes());
+  return part;
 }
 
 Workspace::Workspace(const std::vector<BufferSpec>& table, Backend& backend)

@@ -14,34 +14,46 @@ namespace switchyard {
 /// What each buffer is for. Letters as in kernels/ops.h; B rows of an attention block, R rows of an
 /// exchange round, C rows of a log-prob chunk, n --top-logprobs.
 enum class BufferId : uint8_t {
-  kIds,            // [T] int32
-  kPositions,      // [T] int32
-  kTargets,        // [T] int32
-  kHidden,         // [T, D] the residual stream
-  kNormed,         // [T, D] what enters attention or the feed-forward
-  kQueries,        // [B, D]
-  kKeys,           // [B, G d]
-  kValues,         // [B, G d]
-  kAttention,      // [B, D]
-  kKeyValuePages,  // of the running layer
-  kFfnHidden,      // [B, F]
-  kGateLogits,     // [B, E]
-  kTopkIdx,        // [T, k] int32
-  kTopkWeights,    // [T, k]
-  kSlots,          // [T, k] int32, with an expert capacity
-  kRouterMask,     // [T] int32, with an expert capacity
-  kExpertRows,     // [T k, D] what the experts gave for each (token, k)
-  kGroupedIn,      // [R, D] a round's rows by expert
-  kGroupedOut,     // [R, D]
-  kGroupedHidden,  // [R, F]
-  kLogitIndex,     // [T] int32 rows that want log-probs
-  kLogitRows,      // [C, D]
-  kLogits,         // [C, V]
-  kLogProbs,       // [T]
-  kGreedy,         // [T] int32
-  kTopIds,         // [T, n] int32
-  kTopLogProbs,    // [T, n]
-  kNonFinite,      // int32: first non-finite row after the embedding, each layer, each chunk
+  kIds,              // [T] int32
+  kPositions,        // [T] int32
+  kTargets,          // [T] int32
+  kHidden,           // [T, D] the residual stream
+  kNormed,           // [T, D] what enters attention or the feed-forward
+  kRopeSets,         // [T] int32 which frequencies a row rotates with
+  kRopeFrequencies,  // [S, h] S sets of frequencies
+  kRopeScales,       // [S]
+  kRopeTable,        // [T, 2 h] cos and sin
+  kQueries,          // [B, H d]
+  kQueryLatent,      // [B, query_rank]
+  kLatent,           // [B, rank + rope_dim]
+  kKeys,             // [B, G d]
+  kValues,           // [B, G v]
+  kAbsorbedQueries,  // [B, H (rank + rope_dim)]
+  kAttention,        // [B, H v], in latent attention's absorbed form [B, H rank]
+  kHeadOutputs,      // [B, H v] of the absorbed form
+  kKeyValuePages,    // of the running layer, or of all layers from step to step
+  kFfnHidden,        // [B, rows of the largest dense or shared `up`]
+  kFfnGated,         // [B, F] of gated feed-forwards
+  kShared,           // [B, D] what the shared expert gave
+  kSharedGate,       // [B, 1]
+  kGateInner,        // [B, E]
+  kGateLogits,       // [B, E]
+  kTopkIdx,          // [T, k] int32
+  kTopkWeights,      // [T, k]
+  kSlots,            // [T, k] int32, with an expert capacity
+  kRouterMask,       // [T] int32, with an expert capacity
+  kExpertRows,       // [T k, D] what the experts gave for each (token, k)
+  kGroupedIn,        // [R, D] a round's rows by expert
+  kGroupedOut,       // [R, D]
+  kGroupedHidden,    // [R, rows of the largest expert's `up`]
+  kLogitIndex,       // [T] int32 rows that want log-probs
+  kLogitRows,        // [C, D]
+  kLogits,           // [C, V]
+  kLogProbs,         // [T]
+  kGreedy,           // [T] int32
+  kTopIds,           // [T, n] int32
+  kTopLogProbs,      // [T, n]
+  kNonFinite,        // int32: first non-finite row after the embedding, each layer, each chunk
   kCount
 };
 
@@ -60,6 +72,9 @@ struct WorkspaceLimits {
   int64_t exchange_rows = 0;  // R
   int64_t top_logprobs = 0;   // n
   ExpertCapacity capacity = ExpertCapacity::kUnlimited;
+  /// Pages that each layer keeps from step to step, by cache group (cache_groups.h). Empty: steps
+  /// keep nothing, and the layers of a step take turns on max_pages.
+  std::vector<int64_t> cache_pages;
 };
 
 struct BufferSpec {
@@ -92,6 +107,8 @@ class Workspace {
   const TensorView& view(BufferId id) const { return buffers_[static_cast<size_t>(id)].view(); }
   /// Its first `count` rows.
   TensorView rows(BufferId id, int64_t count) const { return view(id).rows(0, count); }
+  /// Its memory as a tensor of another shape that is not larger.
+  TensorView shaped(BufferId id, Shape shape) const;
 
  private:
   std::vector<Tensor> buffers_;

@@ -70,6 +70,36 @@ inline uint16_t f32_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
+/// Widens an E4M3 number (OCP 8-bit floating point, the form without infinities): a sign, 4 bits of
+/// exponent with bias 7, 3 of mantissa. Exact; both numbers whose other bits are all set are NaN.
+inline float e4m3_to_f32(uint8_t value) {
+  const uint32_t sign = static_cast<uint32_t>(value & 0x80u) << 24;
+  const uint32_t magnitude = value & 0x7Fu;
+  if (magnitude == 0x7F) return std::bit_cast<float>(sign | 0x7FC00000u);
+  if (magnitude >= 8) return std::bit_cast<float>(sign | ((magnitude << 20) + (120u << 23)));
+  // Subnormal or zero: mantissa * 2^-9.
+  return std::bit_cast<float>(sign |
+                              std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-9f));
+}
+
+/// The bf16 number of a four-bit code of MXFP4 (OCP microscaling formats: E2M1, a sign, 2 bits of
+/// exponent, 1 of mantissa: 0, .5, 1, 1.5, 2, 3, 4, 6) times its block's scale 2^(scale - 127).
+/// Exact; beyond the range of bf16 infinite; a scale of 255 is NaN. In integers, so that no mode of
+/// the processor can flush what is subnormal.
+constexpr uint16_t mxfp4_to_bf16(uint8_t code, uint8_t scale) {
+  if (scale == 255) return 0x7FC0;
+  const auto sign = static_cast<uint16_t>((code & 8u) << 12);
+  const int exponent = (code >> 1) & 3;
+  const int half = code & 1;
+  if (exponent == 0 && half == 0) return sign;
+  // 2^(biased - 127) * significand / 128; .5 is the one subnormal code.
+  const int biased = scale + (exponent == 0 ? -1 : exponent - 1);
+  const int significand = exponent == 0 ? 0x80 : 0x80 | (half << 6);
+  if (biased >= 255) return static_cast<uint16_t>(sign | 0x7F80);
+  if (biased >= 1) return static_cast<uint16_t>(sign | (biased << 7) | (significand & 0x7F));
+  return static_cast<uint16_t>(sign | (significand >> (1 - biased)));
+}
+
 /// Converts `count` elements between fp32, fp16 and bf16 (widening is exact, narrowing rounds to
 /// nearest even). `from` need not be aligned; the ranges must not overlap.
 void convert_elements(DType from_dtype, const void* from, DType to_dtype, void* to, int64_t count);

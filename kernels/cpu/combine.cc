@@ -47,7 +47,22 @@ void add_terms(const Term* terms, int64_t count, int64_t first, int64_t columns,
   for (int64_t i = 0; i < columns; ++i) sum[i] = sum[i] + upper_sum[i];
 }
 
-void combine_token(const CombineParams& params, int64_t token) {
+// What stands between the tree's sum and the output, at columns of a token that begin at `offset`
+// of the whole tensor.
+void finish_columns(const CombineParams& params, float shared_weight, int64_t offset,
+                    int64_t columns, float* sum) {
+  if (params.shared != nullptr) {
+    const float* shared = params.shared + offset;
+    for (int64_t i = 0; i < columns; ++i) sum[i] = sum[i] + shared_weight * shared[i];
+  }
+  for (int64_t i = 0; i < columns; ++i) sum[i] = params.branch_scale * sum[i];
+  if (params.residual != nullptr) {
+    const float* residual = params.residual + offset;
+    for (int64_t i = 0; i < columns; ++i) sum[i] = residual[i] + sum[i];
+  }
+}
+
+void combine_token(const CpuKernels& kernels, const CombineParams& params, int64_t token) {
   std::array<Term, kMaxTopK> terms;
   int64_t count = 0;
   for (int64_t j = 0; j < params.top_k; ++j) {
@@ -65,14 +80,14 @@ void combine_token(const CombineParams& params, int64_t token) {
                          [](const Term& a, const Term& b) { return a.expert < b.expert; });
     std::rotate(target, place, place + 1);
   }
+  const float shared_weight =
+      params.shared_gate == nullptr ? 1.0f : kernels.sigmoid(params.shared_gate[token]);
   float sum[kColumns];
   for (int64_t first = 0; first < params.width; first += kColumns) {
     const int64_t columns = std::min(kColumns, params.width - first);
     add_terms(terms.data(), count, first, columns, sum);
     const int64_t offset = token * params.width + first;
-    if (params.residual != nullptr) {
-      for (int64_t i = 0; i < columns; ++i) sum[i] = params.residual[offset + i] + sum[i];
-    }
+    finish_columns(params, shared_weight, offset, columns, sum);
     std::copy_n(sum, columns, params.out + offset);
   }
 }
@@ -82,7 +97,9 @@ void combine_token(const CombineParams& params, int64_t token) {
 void combine(OpContext& context, const CombineParams& params) {
   for_row_ranges(context, params.num_tokens, params.width * params.top_k,
                  [&](int64_t begin, int64_t end, int) {
-                   for (int64_t token = begin; token < end; ++token) combine_token(params, token);
+                   for (int64_t token = begin; token < end; ++token) {
+                     combine_token(context.kernels, params, token);
+                   }
                  });
 }
 

@@ -12,6 +12,13 @@ std::string text_of(DType dtype, const Shape& shape) {
   return text + "]";
 }
 
+// The first position that the first row of a run sees.
+int64_t first_visible(const SequenceRows& rows, int64_t window) {
+  if (window == 0) return 0;
+  const int64_t last = std::min(rows.first_position, rows.num_keys - 1);
+  return std::max<int64_t>(0, last + 1 - window);
+}
+
 }  // namespace
 
 void Arguments::fail(const char* name, const std::string& detail) const {
@@ -63,6 +70,37 @@ Weight Arguments::weight(const char* name, const Weight& weight, int64_t rows, i
   return {weight.spec, address(name, weight.data, packed_bytes)};
 }
 
+cpu::HostColumns Arguments::columns(const char* name, const HeadColumns& columns, int64_t num_rows,
+                                    int64_t num_columns) const {
+  const TensorView& rows = columns.rows;
+  rank(name, rows, 2);
+  require(columns.num_heads > 0 && rows.shape[1] % columns.num_heads == 0, name,
+          "has columns that are not equally many for each head");
+  if (columns.first_column < 0 || columns.first_column + num_columns > columns.width()) {
+    fail(name, concat("has ", columns.width(), " columns a head, expected ", num_columns, " from ",
+                      columns.first_column, " on"));
+  }
+  float* const data = f32(name, rows, {num_rows, rows.shape[1]});
+  return {.data = data == nullptr ? nullptr : data + columns.first_column,
+          .row_stride = rows.shape[1],
+          .head_stride = columns.width(),
+          .num_heads = columns.num_heads};
+}
+
+void Arguments::key_values(const KeyValueSpec& spec) const {
+  require(spec.num_kv_heads > 0 && spec.head_dim > 0 && spec.value_dim > 0, "pages",
+          "are of no keys or no values");
+  require(spec.values == ValueSource::kOwn || spec.value_dim <= spec.head_dim, "pages",
+          "have values that are longer than the keys that hold them");
+}
+
+void Arguments::same_or_disjoint(const char* name, const HeadColumns& a, const char* other,
+                                 const HeadColumns& b) const {
+  const bool is_same = a.rows.data == b.rows.data && a.rows.shape == b.rows.shape &&
+                       a.num_heads == b.num_heads && a.first_column == b.first_column;
+  if (!is_same) disjoint(name, a.rows, other, b.rows);
+}
+
 void Arguments::disjoint(const char* name, const TensorView& a, const char* other,
                          const TensorView& b) const {
   const auto begin = [](const TensorView& view) { return reinterpret_cast<uintptr_t>(view.data); };
@@ -73,8 +111,8 @@ void Arguments::disjoint(const char* name, const TensorView& a, const char* othe
 }
 
 void Arguments::sequences(const std::vector<SequenceRows>& sequences, int64_t num_rows,
-                          const std::vector<int32_t>& page_table, int64_t num_pages,
-                          PagesUsed used) const {
+                          const std::vector<int32_t>& page_table, int64_t num_pages, PagesUsed used,
+                          int64_t window) const {
   const auto num_entries = static_cast<int64_t>(page_table.size());
   for (size_t s = 0; s < sequences.size(); ++s) {
     const SequenceRows& rows = sequences[s];
@@ -90,14 +128,15 @@ void Arguments::sequences(const std::vector<SequenceRows>& sequences, int64_t nu
       fail("sequences",
            concat("[", s, "] has rows before and behind its ", rows.num_keys, " keys"));
     }
-    const int64_t first = used == PagesUsed::kFromStart ? 0 : rows.first_position / kKeysPerPage;
+    const int64_t first =
+        used == PagesUsed::kOfRows ? rows.first_position : first_visible(rows, window);
     const int64_t last = (rows.first_position + rows.num_rows - 1) / kKeysPerPage;
     if (rows.first_page_entry + last >= num_entries) {
       fail("page_table", concat("has ", num_entries, " entries, sequence ", s, " needs entry ",
                                 rows.first_page_entry + last));
     }
-    for (int64_t entry = rows.first_page_entry + first; entry <= rows.first_page_entry + last;
-         ++entry) {
+    for (int64_t entry = rows.first_page_entry + first / kKeysPerPage;
+         entry <= rows.first_page_entry + last; ++entry) {
       const int64_t page = page_table[static_cast<size_t>(entry)];
       if (page < 0 || page >= num_pages) {
         fail("page_table", concat("[", entry, "] is page ", page, " of ", num_pages));

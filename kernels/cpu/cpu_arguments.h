@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/head_columns.h"
 #include "kernels/ops.h"
 
 namespace switchyard {
@@ -56,13 +57,23 @@ class Arguments {
   void require(bool holds, const char* name, const char* detail) const {
     if (!holds) fail(name, detail);
   }
+  /// `num_columns` columns of each head of `num_rows` rows.
+  cpu::HostColumns columns(const char* name, const HeadColumns& columns, int64_t num_rows,
+                           int64_t num_columns) const;
+  /// Sizes of keys and values that can be.
+  void key_values(const KeyValueSpec& spec) const;
   void disjoint(const char* name, const TensorView& a, const char* other,
                 const TensorView& b) const;
-  /// The rows lie in [0, num_rows) and the pages they use, from their first position's or, if
-  /// `from_start`, from position 0's, are listed and exist.
-  enum class PagesUsed { kOfRows, kFromStart };
+  /// The same columns of one tensor, or tensors that do not overlap.
+  void same_or_disjoint(const char* name, const HeadColumns& a, const char* other,
+                        const HeadColumns& b) const;
+  /// The rows lie in [0, num_rows) and the pages they use are listed and exist: those from their
+  /// first position's on or, if `used` says so, from the first that their windows (0: all
+  /// positions) show.
+  enum class PagesUsed { kOfRows, kOfWindows };
   void sequences(const std::vector<SequenceRows>& sequences, int64_t num_rows,
-                 const std::vector<int32_t>& page_table, int64_t num_pages, PagesUsed used) const;
+                 const std::vector<int32_t>& page_table, int64_t num_pages, PagesUsed used,
+                 int64_t window = 0) const;
 
   /// One offset more than groups, from 0 to num_rows, ascending.
   void group_offsets(const std::vector<int64_t>& offsets, int64_t num_groups,

@@ -32,9 +32,15 @@ class CpuBackendBase : public Backend, private AddressResolver {
   void sinusoidal_positions(Stream& stream, const SinusoidalPositionsArgs& args) final;
   void embed(Stream& stream, const EmbedArgs& args) final;
   void layer_norm(Stream& stream, const LayerNormArgs& args) final;
+  void rms_norm(Stream& stream, const RmsNormArgs& args) final;
   void matmul(Stream& stream, const MatmulArgs& args) final;
+  void heads_matmul(Stream& stream, const HeadsMatmulArgs& args) final;
+  void clamp(Stream& stream, const ClampArgs& args) final;
+  void rope_table(Stream& stream, const RopeTableArgs& args) final;
+  void rope(Stream& stream, const RopeArgs& args) final;
   void store_key_values(Stream& stream, const StoreKeyValuesArgs& args) final;
   void attention(Stream& stream, const AttentionArgs& args) final;
+  void glu(Stream& stream, const GluArgs& args) final;
   void route(Stream& stream, const RouteArgs& args) final;
   void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) final;
   void gather_rows(Stream& stream, const GatherRowsArgs& args) final;
@@ -42,6 +48,7 @@ class CpuBackendBase : public Backend, private AddressResolver {
   void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) final;
   void combine(Stream& stream, const CombineArgs& args) final;
   void log_probs(Stream& stream, const LogProbsArgs& args) final;
+  void sample(Stream& stream, const SampleArgs& args) final;
   void find_non_finite(Stream& stream, const FindNonFiniteArgs& args) final;
 
  protected:

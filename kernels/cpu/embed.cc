@@ -10,15 +10,17 @@ void embed(OpContext& context, const EmbedParams& params) {
   const int64_t width = params.table.spec.cols;
   const auto one_row = [&](int64_t row) {
     const int64_t id = params.ids[row];
-    const int64_t position = params.positions[row];
     SWITCHYARD_CHECK(id >= 0 && id < params.table.spec.rows, "embed: ids[", row, "] is ", id,
                      " of ", params.table.spec.rows);
+    float* out = params.out + row * width;
+    unpack_row(context.kernels, params.table, id, out);
+    for (int64_t i = 0; i < width; ++i) out[i] *= params.scale;
+    if (params.position_table == nullptr) return;
+    const int64_t position = params.positions[row];
     SWITCHYARD_CHECK(position >= 0 && position < params.num_positions, "embed: positions[", row,
                      "] is ", position, " of ", params.num_positions);
-    float* out = params.out + row * width;
     const float* add = params.position_table + position * width;
-    unpack_row(context.kernels, params.table, id, out);
-    for (int64_t i = 0; i < width; ++i) out[i] = out[i] * params.scale + add[i];
+    for (int64_t i = 0; i < width; ++i) out[i] += add[i];
   };
   for_row_ranges(context, params.num_tokens, width, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) one_row(row);

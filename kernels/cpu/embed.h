@@ -13,9 +13,9 @@ namespace switchyard::cpu {
 
 struct EmbedParams {
   const int32_t* ids = nullptr;           // [num_tokens]
-  const int32_t* positions = nullptr;     // [num_tokens]
+  const int32_t* positions = nullptr;     // [num_tokens], null without a position table
   Weight table;                           // [vocabulary, width], host memory
-  const float* position_table = nullptr;  // [num_positions, width]
+  const float* position_table = nullptr;  // [num_positions, width] or null
   float* out = nullptr;                   // [num_tokens, width]
   int64_t num_tokens = 0;
   int64_t num_positions = 0;

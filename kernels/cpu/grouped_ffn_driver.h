@@ -10,8 +10,8 @@ namespace switchyard::cpu {
 
 /// ExpertWeights over host pointers.
 struct HostExpert {
-  Weight up;                         // [F, D], packed
-  const float* up_bias = nullptr;    // [F] or null
+  Weight up;                         // [F or 2 F, D], packed
+  const float* up_bias = nullptr;    // [rows of up] or null
   Weight down;                       // [D, F], packed
   const float* down_bias = nullptr;  // [D] or null
 };
@@ -22,13 +22,14 @@ struct HostGroupedFfn {
   const int64_t* row_offsets = nullptr;  // [num_groups + 1]
   const HostExpert* experts = nullptr;   // [num_groups]
   int64_t num_groups = 0;
-  Activation activation = Activation::kGelu;
-  float* hidden = nullptr;  // [n, F] workspace
-  float* out = nullptr;     // [n, D], must not overlap rows
+  FfnForm form;
+  float* hidden = nullptr;   // [n, hidden_width] workspace
+  int64_t hidden_width = 0;  // at least the rows of each `up`
+  float* out = nullptr;      // [n, D], must not overlap rows
 };
 
-/// Each group through its expert: all up matrices, then all down matrices, every thread busy in
-/// both. Numbers as matmul; groups may be empty.
+/// Each group through its expert: all up matrices, the hidden units of gated forms in place, then
+/// all down matrices, every thread busy in each. Numbers as matmul; groups may be empty.
 void grouped_ffn(const CpuKernels& kernels, ThreadPool& pool, MatmulScratch& scratch,
                  const HostGroupedFfn& args);
 

@@ -13,6 +13,10 @@ struct AttentionBlock;
 struct AttentionParams;
 struct LayerNormParams;
 struct LogNormaliser;
+struct OddsRow;
+struct RmsNormHead;
+struct RopeHead;
+struct RopeTableRow;
 struct RouteParams;
 }  // namespace cpu
 
@@ -26,14 +30,24 @@ struct CpuKernels {
   int tile_rows = 1;
   /// Weight panels that matmul_block walks side by side for one tile of `index` rows.
   int panels_per_pass[cpu::kMaxTileRows + 1] = {};
-  void (*pack_tile)(const float* x, int64_t num_rows, int64_t k, float* packed) = nullptr;
+  void (*pack_tile)(const float* x, int64_t stride, int64_t num_rows, int64_t k,
+                    float* packed) = nullptr;
   void (*matmul_block)(const cpu::MatmulBlock& block) = nullptr;
   void (*unpack_row)(const void* packed, DType dtype, int64_t k, int64_t row, float* out) = nullptr;
 
   void (*layer_norm_row)(const cpu::LayerNormParams& params, int64_t row) = nullptr;
+  void (*rms_norm_head)(const cpu::RmsNormHead& head) = nullptr;
+  void (*rope_table_row)(const cpu::RopeTableRow& row) = nullptr;
+  void (*rope_head)(const cpu::RopeHead& head) = nullptr;
   void (*attention_block)(const cpu::AttentionParams& params, const cpu::AttentionBlock& block,
                           float* scratch) = nullptr;
-  void (*route_row)(const cpu::RouteParams& params, int64_t row) = nullptr;
+  void (*glu_row)(const FfnForm& form, const float* x, int64_t units, float* out) = nullptr;
+  void (*route_row)(const cpu::RouteParams& params, int64_t row, float* scratch) = nullptr;
+  float (*sigmoid)(float x) = nullptr;
+  /// The largest of `count` numbers, -infinity without any; NaN if one of them is.
+  float (*row_maximum)(const float* x, int64_t count) = nullptr;
+  /// out = exp((x - maximum) / temperature).
+  void (*token_odds)(const cpu::OddsRow& row, float* out) = nullptr;
   cpu::LogNormaliser (*log_normaliser)(const float* logits, int64_t vocabulary) = nullptr;
 };
 

@@ -4,6 +4,7 @@
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/log_probs.h"
 #include "kernels/cpu/math.h"
+#include "kernels/cpu/softmax_impl.h"
 #include "kernels/ops.h"
 
 namespace switchyard::cpu {
@@ -27,20 +28,6 @@ float segment_maximum(const float* x, int64_t count, Vec& poison) {
   return reduce_max(maximum);
 }
 
-/// The sum of exp(x - maximum): 16 lanes of ascending entries, then the fixed lane tree.
-template <class Vec>
-float segment_sum(const float* x, int64_t count, Vec maximum) {
-  Vec sum = Vec::zero();
-  int64_t i = 0;
-  for (; i + 16 <= count; i += 16) sum = sum + exp(Vec::load(x + i) - maximum);
-  if (i < count) {
-    const int tail = static_cast<int>(count - i);
-    const Vec terms = exp(Vec::load_partial(x + i, tail) - maximum);
-    sum = sum + select_first(tail, terms, Vec::zero());
-  }
-  return reduce_add(sum);
-}
-
 template <class Vec>
 LogNormaliser log_normaliser(const float* logits, int64_t vocabulary) {
   const auto scalar_exp = [](float x) { return first_lane(exp(Vec::set1(x))); };
@@ -51,7 +38,7 @@ LogNormaliser log_normaliser(const float* logits, int64_t vocabulary) {
     const int64_t rest = vocabulary - first;
     const int64_t count = rest < kVocabularyPerSegment ? rest : kVocabularyPerSegment;
     const float segment_max = segment_maximum<Vec>(logits + first, count, poison);
-    const float sum = segment_sum<Vec>(logits + first, count, Vec::set1(segment_max));
+    const float sum = sum_of_exps<Vec>(logits + first, count, Vec::set1(segment_max));
     if (first == 0) {
       maximum = segment_max;
       total = sum;

@@ -39,11 +39,13 @@ struct MatmulBlock {
   DType dtype = DType::kF32;
   int64_t first_panel = 0;
   int64_t num_panels = 0;
-  int64_t n = 0;                // outputs of the whole weight: row stride of residual and out
+  int64_t n = 0;                // outputs of the whole weight: row stride of residual
   const float* bias = nullptr;  // [n] or null
   Activation activation = Activation::kNone;
+  float scale = 1.0f;
   const float* residual = nullptr;  // [num_rows, n] or null, may be out
   float* out = nullptr;             // [num_rows, n]
+  int64_t out_stride = 0;           // from one row of out to the next
   float* scratch = nullptr;         // kBlockScratchBytes of this thread, 64-byte aligned
 };
 

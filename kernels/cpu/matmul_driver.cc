@@ -80,7 +80,7 @@ class MatmulRun {
     unit.first_row = first_row;
     unit.num_rows = num_rows;
     unit.tiles = cut_into_tiles(num_rows, kernels_.tile_rows);
-    unit.packed_rows = job.x + first_row * k;
+    unit.packed_rows = job.x_row(first_row);
     // One row is its own packed form: many experts of one row each need no copy.
     if (num_rows > 1) unit.packed_rows = plan_packing(unit, k);
     num_panels_ += num_panels(job.w.spec.rows);
@@ -98,9 +98,10 @@ class MatmulRun {
     int64_t row = 0;
     for (int64_t tile = 0; tile < unit.tiles.num_tiles; ++tile) {
       const int64_t rows = unit.tiles.short_rows + (tile < unit.tiles.num_longer ? 1 : 0);
-      scratch_.pack_tasks_.push_back({.rows = unit.packed_rows + row * k,
+      scratch_.pack_tasks_.push_back({.rows = unit.job->x_row(unit.first_row + row),
                                       .num_rows = rows,
                                       .k = k,
+                                      .stride = unit.job->x_row(1) - unit.job->x,
                                       .packed = packed + row * k});
       row += rows;
     }
@@ -110,7 +111,7 @@ class MatmulRun {
   void pack() {
     for_each(static_cast<int64_t>(scratch_.pack_tasks_.size()), [this](int64_t i, int) {
       const MatmulScratch::PackTask& task = scratch_.pack_tasks_[static_cast<size_t>(i)];
-      kernels_.pack_tile(task.rows, task.num_rows, task.k, task.packed);
+      kernels_.pack_tile(task.rows, task.stride, task.num_rows, task.k, task.packed);
     });
   }
 
@@ -141,7 +142,6 @@ class MatmulRun {
     const HostMatmul& job = *unit.job;
     const int64_t first_panel = (task - unit.first_task) * unit.panels_per_task;
     const int64_t n = job.w.spec.rows;
-    const int64_t out_at = unit.first_row * n;
     kernels_.matmul_block(
         {.packed_rows = unit.packed_rows,
          .num_rows = unit.num_rows,
@@ -154,8 +154,10 @@ class MatmulRun {
          .n = n,
          .bias = job.bias,
          .activation = job.activation,
-         .residual = job.residual == nullptr ? nullptr : job.residual + out_at,
-         .out = job.out + out_at,
+         .scale = job.scale,
+         .residual = job.residual == nullptr ? nullptr : job.residual + unit.first_row * n,
+         .out = job.out_row(unit.first_row),
+         .out_stride = job.out_row(1) - job.out,
          .scratch = scratch_.per_thread_.as<float>() + thread * (kBlockScratchBytes / 4)});
   }
 

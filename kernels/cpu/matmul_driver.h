@@ -11,15 +11,27 @@
 
 namespace switchyard::cpu {
 
-/// MatmulArgs over host pointers: out = activation(x w^T + bias) + residual.
+/// MatmulArgs over host pointers: out = activation(x w^T + bias) * scale + residual.
 struct HostMatmul {
   const float* x = nullptr;  // [num_rows, K]
+  int64_t x_stride = 0;      // from one row of x to the next; 0: K
   int64_t num_rows = 0;
   Weight w;                     // [N, K], packed
   const float* bias = nullptr;  // [N] or null
   Activation activation = Activation::kNone;
   const float* residual = nullptr;  // [num_rows, N] or null, may be out
   float* out = nullptr;             // [num_rows, N], must not overlap x
+  float scale = 1.0f;
+  int64_t out_stride = 0;  // from one row of out to the next; 0: N
+
+  /// Row `row` of x.
+  const float* x_row(int64_t row) const {
+    return x + row * (x_stride == 0 ? w.spec.cols : x_stride);
+  }
+  /// Row `row` of out.
+  float* out_row(int64_t row) const {
+    return out + row * (out_stride == 0 ? w.spec.rows : out_stride);
+  }
 };
 
 /// Working memory of matmul and grouped_ffn, allocated once and used by one call at a time.
@@ -50,6 +62,7 @@ class MatmulScratch {
     const float* rows = nullptr;
     int64_t num_rows = 0;
     int64_t k = 0;
+    int64_t stride = 0;
     float* packed = nullptr;
   };
 

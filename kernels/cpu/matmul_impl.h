@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "kernels/cpu/math.h"
+#include "kernels/cpu/activate_impl.h"
 #include "kernels/cpu/matmul_block.h"
 
 namespace switchyard::cpu {
@@ -143,11 +143,11 @@ template <class Vec, class Stored>
 inline constexpr TileTable<Vec, Stored> kTiles =
     TileTable<Vec, Stored>::make(std::make_integer_sequence<int, MatmulShape<Vec>::kTileRows>());
 
-/// Transposes num_rows rows of x, k long and contiguous, into packed[k][num_rows].
+/// Transposes num_rows rows of x, k long and `stride` apart, into packed[k][num_rows].
 template <class Vec>
-void pack_tile(const float* x, int64_t num_rows, int64_t k, float* packed) {
+void pack_tile(const float* x, int64_t stride, int64_t num_rows, int64_t k, float* packed) {
   for (int64_t i = 0; i < k; ++i) {
-    for (int64_t r = 0; r < num_rows; ++r) packed[i * num_rows + r] = x[r * k + i];
+    for (int64_t r = 0; r < num_rows; ++r) packed[i * num_rows + r] = x[r * stride + i];
   }
 }
 
@@ -171,43 +171,25 @@ void unpack_row(const void* packed, DType dtype, int64_t k, int64_t row, float* 
   }
 }
 
-template <class Vec>
-Vec activate(Activation activation, Vec x) {
-  switch (activation) {
-    case Activation::kRelu:
-      // 0 only where x is below it: a NaN stays.
-      return select(x < Vec::zero(), Vec::zero(), x);
-    case Activation::kGelu:
-      return gelu(x);
-    case Activation::kGeluTanh:
-      return gelu_tanh(x);
-    case Activation::kSilu:
-      return silu(x, Vec::set1(1.0f));
-    case Activation::kTanh:
-      return tanh(x);
-    case Activation::kNone:
-      break;
-  }
-  return x;
-}
-
 /// Finishes the sums [num_rows][num_panels * kPanelWidth] of panels from first_panel on: bias,
-/// activation, residual; writes what is inside the weight's n outputs.
+/// activation, scale, residual; writes what is inside the weight's n outputs.
 template <class Vec>
 void finish_outputs(const MatmulBlock& block, int64_t first_panel, int64_t panels) {
   const int64_t begin = first_panel * kPanelWidth;
   const int64_t end =
       begin + panels * kPanelWidth < block.n ? begin + panels * kPanelWidth : block.n;
+  const Vec scale = Vec::set1(block.scale);
   for (int64_t row = 0; row < block.num_rows; ++row) {
     const float* sums = block.scratch + row * panels * kPanelWidth;
     for (int64_t n = begin; n < end; n += 16) {
       const int lanes = end - n < 16 ? static_cast<int>(end - n) : 16;
       Vec y = Vec::load(sums + (n - begin));
       if (block.bias != nullptr) y = y + Vec::load_partial(block.bias + n, lanes);
-      y = activate(block.activation, y);
-      const int64_t at = row * block.n + n;
-      if (block.residual != nullptr) y = y + Vec::load_partial(block.residual + at, lanes);
-      y.store_partial(block.out + at, lanes);
+      y = activate(block.activation, y) * scale;
+      if (block.residual != nullptr) {
+        y = y + Vec::load_partial(block.residual + row * block.n + n, lanes);
+      }
+      y.store_partial(block.out + row * block.out_stride + n, lanes);
     }
   }
 }

@@ -5,6 +5,9 @@
 #include "runtime/checkpoint/fairseq_checkpoint.h"
 #include "runtime/checkpoint/fairseq_files.h"
 #include "runtime/checkpoint/fairseq_header.h"
+#include "runtime/checkpoint/header_exchange.h"
+#include "runtime/checkpoint/hf_folder.h"
+#include "runtime/families/hf_checkpoint.h"
 
 namespace switchyard {
 namespace {
@@ -30,30 +33,18 @@ std::vector<FairseqFile> agree_on_files(const std::string& directory, ControlCha
 /// The headers of all files, on every rank; each is read by one. Adds what this rank read.
 std::vector<FairseqHeader> share_headers(const std::vector<FairseqFile>& files,
                                          ControlChannel& control, int64_t& bytes_read) {
-  const auto num_ranks = static_cast<size_t>(control.size());
-  ByteWriter writer;
-  control.agree(
-      [&] {
-        for (size_t i = static_cast<size_t>(control.rank()); i < files.size(); i += num_ranks) {
-          const FairseqHeader header = read_fairseq_header(files[i]);
-          bytes_read += header.bytes_read;
-          put_header(writer, header);
-        }
-      },
-      {.phase = "read the checkpoint's headers", .patience = Patience::kForever});
-  const std::vector<std::string> parts =
-      control.all_gather(writer.bytes(), {.phase = "share the checkpoint's headers"});
+  const auto read = [&](size_t i, ByteWriter& writer) {
+    const FairseqHeader header = read_fairseq_header(files[i]);
+    bytes_read += header.bytes_read;
+    put_header(writer, header);
+  };
   std::vector<FairseqHeader> headers(files.size());
-  for (size_t rank = 0; rank < num_ranks; ++rank) {
-    ByteReader reader(parts[rank]);
-    for (size_t i = rank; i < files.size(); i += num_ranks) headers[i] = get_header(reader);
-  }
+  exchange_headers(files.size(), control, read,
+                   [&](size_t i, ByteReader& reader) { headers[i] = get_header(reader); });
   return headers;
 }
 
-}  // namespace
-
-Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control) {
+Checkpoint open_fairseq(const std::string& directory, ControlChannel& control) {
   const std::vector<FairseqFile> files = agree_on_files(directory, control);
   int64_t bytes_read = 0;
   const std::vector<FairseqHeader> headers = share_headers(files, control, bytes_read);
@@ -74,6 +65,24 @@ Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control
       {.phase = "compare copies of the checkpoint's shared part", .patience = Patience::kForever});
   checkpoint.header_bytes_read = bytes_read;
   return checkpoint;
+}
+
+Checkpoint open_hf(const std::string& directory, ControlChannel& control) {
+  const HfFolder folder = read_hf_folder(directory, control);
+  Checkpoint checkpoint;
+  control.agree([&] { checkpoint = make_hf_checkpoint(folder); },
+                {.phase = "check the checkpoint's headers"});
+  return checkpoint;
+}
+
+}  // namespace
+
+Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control) {
+  // Rank 0 decides: another host may see another folder, which is found out when files are read.
+  const std::string kind =
+      control.broadcast(control.rank() == 0 && is_hf_folder(directory) ? "config.json" : "", 0,
+                        {.phase = "find the checkpoint's kind"});
+  return kind.empty() ? open_fairseq(directory, control) : open_hf(directory, control);
 }
 
 }  // namespace switchyard

@@ -60,10 +60,10 @@ struct TensorEntry {
   int64_t first_row = 0;  // of this matrix in the stored one, whose blocks the scales count
 
   int64_t num_elements() const;
-  /// Bytes of the elements, whatever the strides.
+  /// Bytes of the elements, decoded, whatever the strides.
   int64_t bytes() const;
   /// Row-major without gaps: the tensor is the byte range [offset, offset + bytes()), or its
-  /// extents.
+  /// extents. Never one that is encoded or made of parts.
   bool is_contiguous() const;
 
   bool operator==(const TensorEntry&) const = default;
@@ -114,8 +114,9 @@ struct Checkpoint {
   std::vector<std::string> warnings;
 };
 
-/// Opens the fairseq checkpoint in `directory`. Collective: rank i parses the headers of the files
-/// i mod R, all ranks get the whole index; an error on any rank is thrown on every rank.
+/// Opens the checkpoint in `directory`: Hugging Face's where there is a config.json, else
+/// fairseq's. Collective: rank i parses the headers of the files i mod R, all ranks get the whole
+/// index; an error on any rank is thrown on every rank.
 Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control);
 
 /// Reads byte ranges of a checkpoint's files, counting them. One thread at a time.
@@ -124,10 +125,11 @@ class TensorReader : public TensorSource {
   explicit TensorReader(const CheckpointIndex& index);
   ~TensorReader() override;
 
-  /// See TensorSource. Tensors in several extents are read across them; non-contiguous ones are
-  /// gathered through at most kStridedStagingBytes. Throws Error(kInput) naming file, offset and
-  /// tensor when the file ends early or cannot be read, or is not the file whose header another
-  /// rank read.
+  /// See TensorSource. Tensors in several extents or parts are read across them; non-contiguous
+  /// ones are gathered through at most kStridedStagingBytes; encoded ones are decoded in place, of
+  /// which the bytes of the elements and the rows of scales they need are read. Throws
+  /// Error(kInput) naming file, offset and tensor when the file ends early or cannot be read, or is
+  /// not the file whose header another rank read.
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
             void* to) override;
 
@@ -135,10 +137,26 @@ class TensorReader : public TensorSource {
 
  private:
   class File;
+  /// Elements that are wanted, and where.
+  struct Range {
+    int64_t first = 0;
+    int64_t count = 0;
+    char* to = nullptr;
+    const std::string& what;  // whose, for messages
+  };
 
   File& open(int32_t file);
-  void read_extents(const TensorEntry& entry, int64_t first, int64_t count, char* to,
-                    const std::string& what);
+  void read_entry(const TensorEntry& entry, const Range& range);
+  /// As read_entry, in a type that is as wide as the entry's or wider.
+  void read_widened(const TensorEntry& entry, DType dtype, const Range& range);
+  /// Bytes [first, first + bytes) from the entry's offset.
+  void read_bytes(const TensorEntry& entry, int64_t first, int64_t bytes, char* to,
+                  const std::string& what);
+  void read_plain(const TensorEntry& entry, const Range& range);
+  void read_extents(const TensorEntry& entry, Range range);
+  void read_parts(const TensorEntry& entry, Range range);
+  void read_fp8(const TensorEntry& entry, const Range& range);
+  void read_mxfp4(const TensorEntry& entry, const Range& range);
 
   const CheckpointIndex& index_;
   std::vector<std::unique_ptr<File>> files_;

@@ -13,6 +13,7 @@ int64_t TensorEntry::bytes() const { return num_elements() * size_of(dtype); }
 
 bool TensorEntry::is_contiguous() const {
   if (num_elements() == 0) return true;
+  if (!parts.empty() || encoding != TensorEncoding::kPlain) return false;
   int64_t expected = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     if (shape[i] != 1 && strides[i] != expected) return false;

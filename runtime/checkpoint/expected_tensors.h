@@ -1,4 +1,5 @@
-// The tensors a model is made of.
+// The tensors a model is made of: the one list that completeness checks, memory tables, loading and
+// synthetic weights go by.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +11,25 @@
 
 namespace switchyard {
 
+/// What a tensor is to the operations that use it.
+enum class TensorForm : uint8_t {
+  kMatrix,  ///< [out, in], packed, in the type it is kept in
+  kVector,  ///< fp32, row-major (norms, biases, position tables)
+  kHeads,   ///< [heads * out, in], one packed matrix [out, in] a head
+  /// [heads * out, in], one packed matrix [in, out] a head: what the absorbed form of latent
+  /// attention multiplies queries with.
+  kTransposedHeads,
+};
+
+/// Experts are what ranks share out; everything else stands on every rank.
+enum class TensorOwner : uint8_t { kEveryRank, kExpert };
+
 struct ExpectedTensor {
   std::string name;
   std::vector<int64_t> shape;
+  TensorForm form = TensorForm::kMatrix;
+  TensorOwner owner = TensorOwner::kEveryRank;
+  int64_t heads = 1;  // of kHeads and kTransposedHeads
 };
 
 /// Calls visit(tensor) for every tensor that a model of this configuration reads, once each (a tied

@@ -175,7 +175,12 @@ ModelConfig make_fairseq_config(const FairseqSettings& settings, const FairseqTe
   read_layers(reader, config, warnings);
   read_positions(reader, config);
   read_norms(reader, facts, config);
-  config.activation = read_activation(reader);
+  config.value_dim = config.head_dim;
+  config.biases = {HasBias::kYes, HasBias::kYes, HasBias::kYes, HasBias::kYes, HasBias::kNo,
+                   HasBias::kNo};
+  config.ffn_bias = HasBias::kYes;
+  config.expert_bias = HasBias::kYes;
+  config.ffn_form.activation = read_activation(reader);
   const bool scaled = !reader.flag("model.no_scale_embedding", false);
   config.embedding_scale =
       scaled ? static_cast<float>(std::sqrt(static_cast<double>(config.hidden_size))) : 1.0f;

@@ -3,6 +3,7 @@
 #include "kernels/base/dtype.h"
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/fairseq_names.h"
+#include "runtime/checkpoint/header_exchange.h"
 
 namespace switchyard {
 namespace {
@@ -34,30 +35,6 @@ int64_t read_num_updates(const Pickle& pickle) {
   const PickleId steps = pickle.find(pickle[history].items.back(), "num_updates");
   return steps != kNoPickleId && pickle[steps].kind == PickleKind::kInt ? pickle[steps].integer
                                                                         : -1;
-}
-
-void put_tensor(ByteWriter& writer, const TorchTensor& tensor) {
-  writer.put_string(tensor.name);
-  writer.put(tensor.support);
-  writer.put_string(tensor.storage_type);
-  writer.put(tensor.entry.offset);
-  writer.put(tensor.entry.dtype);
-  writer.put_vector(tensor.entry.shape);
-  writer.put_vector(tensor.entry.strides);
-  writer.put_vector(tensor.places);
-}
-
-TorchTensor get_tensor(ByteReader& reader) {
-  TorchTensor tensor;
-  tensor.name = reader.get_string();
-  tensor.support = reader.get<TensorSupport>();
-  tensor.storage_type = reader.get_string();
-  tensor.entry.offset = reader.get<int64_t>();
-  tensor.entry.dtype = reader.get<DType>();
-  tensor.entry.shape = reader.get_vector<int64_t>();
-  tensor.entry.strides = reader.get_vector<int64_t>();
-  tensor.places = reader.get_vector<StoragePlace>();
-  return tensor;
 }
 
 void put_flat(ByteWriter& writer, const FlatParameter& flat) {
@@ -131,8 +108,7 @@ void put_header(ByteWriter& writer, const FairseqHeader& header) {
   writer.put_string(header.config.missing);
   writer.put(header.num_updates);
   writer.put(header.decoder_version);
-  writer.put(static_cast<int64_t>(header.tensors.size()));
-  for (const TorchTensor& tensor : header.tensors) put_tensor(writer, tensor);
+  put_tensors(writer, header.tensors);
   writer.put(static_cast<int64_t>(header.flat.size()));
   for (const FlatParameter& flat : header.flat) put_flat(writer, flat);
 }
@@ -150,9 +126,7 @@ FairseqHeader get_header(ByteReader& reader) {
   header.config.missing = reader.get_string();
   header.num_updates = reader.get<int64_t>();
   header.decoder_version = reader.get<double>();
-  for (int64_t left = reader.get<int64_t>(); left > 0; --left) {
-    header.tensors.push_back(get_tensor(reader));
-  }
+  header.tensors = get_tensors(reader);
   for (int64_t left = reader.get<int64_t>(); left > 0; --left) {
     header.flat.push_back(get_flat(reader));
   }

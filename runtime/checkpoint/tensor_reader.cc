@@ -1,11 +1,23 @@
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/encoded_read.h"
 #include "runtime/checkpoint/random_file.h"
 #include "runtime/checkpoint/strided_read.h"
 
 namespace switchyard {
+namespace {
+
+/// Codes that are copied aside before their elements are written over them. A multiple of 2.
+constexpr int64_t kDecodeChunk = 4096;
+
+/// `bytes` bytes at the end of the `total` bytes at `to`.
+char* tail(char* to, int64_t total, int64_t bytes) { return to + total - bytes; }
+
+}  // namespace
 
 class TensorReader::File : public RandomFile {
  public:
@@ -32,38 +44,133 @@ TensorReader::File& TensorReader::open(int32_t number) {
 
 void TensorReader::read(const std::string& name, const TensorEntry& entry, int64_t first,
                         int64_t count, void* to) {
-  SWITCHYARD_CHECK(first >= 0 && count >= 0 && count <= entry.num_elements() - first, name);
-  if (count == 0) return;
   const std::string what = concat("tensor '", printable(name), "'");
-  if (!entry.extents.empty()) {
-    return read_extents(entry, first, count, static_cast<char*>(to), what);
+  read_entry(entry, {first, count, static_cast<char*>(to), what});
+}
+
+void TensorReader::read_entry(const TensorEntry& entry, const Range& range) {
+  SWITCHYARD_CHECK(
+      range.first >= 0 && range.count >= 0 && range.count <= entry.num_elements() - range.first,
+      range.what);
+  if (range.count == 0) return;
+  if (!entry.parts.empty()) return read_parts(entry, range);
+  switch (entry.encoding) {
+    case TensorEncoding::kPlain:
+      return entry.extents.empty() ? read_plain(entry, range) : read_extents(entry, range);
+    case TensorEncoding::kFp8Block:
+      return read_fp8(entry, range);
+    case TensorEncoding::kMxfp4:
+      return read_mxfp4(entry, range);
+  }
+}
+
+void TensorReader::read_widened(const TensorEntry& entry, DType dtype, const Range& range) {
+  SWITCHYARD_CHECK(entry.dtype == dtype || dtype == DType::kF32, range.what);
+  const int64_t total = range.count * size_of(dtype);
+  Range narrow = range;
+  narrow.to = tail(range.to, total, range.count * size_of(entry.dtype));
+  read_entry(entry, narrow);
+  widen_in_place(entry.dtype, dtype, range.to, range.count);
+}
+
+void TensorReader::read_bytes(const TensorEntry& entry, int64_t first, int64_t bytes, char* to,
+                              const std::string& what) {
+  open(entry.file).read_at(entry.offset + first, bytes, to, what);
+  bytes_read_ += bytes;
+}
+
+void TensorReader::read_plain(const TensorEntry& entry, const Range& range) {
+  const int64_t item = size_of(entry.dtype);
+  if (entry.is_contiguous()) {
+    return read_bytes(entry, range.first * item, range.count * item, range.to, range.what);
   }
   File& file = open(entry.file);
-  const int64_t item = size_of(entry.dtype);
   const int64_t before = file.bytes_read();
-  if (entry.is_contiguous()) {
-    file.read_at(entry.offset + first * item, count * item, to, what);
-  } else {
-    strided_read(file, entry, first, count, to, what);
-  }
+  strided_read(file, entry, range.first, range.count, range.to, range.what);
   bytes_read_ += file.bytes_read() - before;
 }
 
-void TensorReader::read_extents(const TensorEntry& entry, int64_t first, int64_t count, char* to,
-                                const std::string& what) {
+void TensorReader::read_extents(const TensorEntry& entry, Range range) {
   const int64_t item = size_of(entry.dtype);
   for (const TensorExtent& extent : entry.extents) {
-    const int64_t skip = std::min(first, extent.count);
-    const int64_t part = std::min(count, extent.count - skip);
-    first -= skip;
+    const int64_t skip = std::min(range.first, extent.count);
+    const int64_t part = std::min(range.count, extent.count - skip);
+    range.first -= skip;
     if (part == 0) continue;
-    File& file = open(extent.file);
-    file.read_at(extent.offset + skip * item, part * item, to, what);
+    open(extent.file).read_at(extent.offset + skip * item, part * item, range.to, range.what);
     bytes_read_ += part * item;
-    to += part * item;
-    count -= part;
+    range.to += part * item;
+    range.count -= part;
   }
-  SWITCHYARD_CHECK(count == 0, what);
+  SWITCHYARD_CHECK(range.count == 0, range.what);
+}
+
+void TensorReader::read_parts(const TensorEntry& entry, Range range) {
+  for (const TensorEntry& part : entry.parts) {
+    const int64_t elements = part.num_elements();
+    const int64_t skip = std::min(range.first, elements);
+    const int64_t count = std::min(range.count, elements - skip);
+    range.first -= skip;
+    if (count == 0) continue;
+    read_widened(part, entry.dtype, {skip, count, range.to, range.what});
+    range.to += count * size_of(entry.dtype);
+    range.count -= count;
+  }
+  SWITCHYARD_CHECK(range.count == 0, range.what);
+}
+
+void TensorReader::read_fp8(const TensorEntry& entry, const Range& range) {
+  SWITCHYARD_CHECK(entry.shape.size() == 2 && entry.scale.size() == 1, range.what);
+  Fp8Blocks blocks{entry.shape[1], entry.block_rows, entry.block_cols, entry.first_row};
+  const TensorEntry& scale = entry.scale[0];
+  SWITCHYARD_CHECK(scale.shape.size() == 2 && scale.shape[1] == blocks.scale_cols(), range.what);
+  blocks.first_block_row = blocks.block_row(range.first / blocks.cols);
+  const int64_t last_row = (range.first + range.count - 1) / blocks.cols;
+  const int64_t num_block_rows = blocks.block_row(last_row) - blocks.first_block_row + 1;
+  std::vector<float> scales(static_cast<size_t>(num_block_rows * blocks.scale_cols()));
+  read_widened(scale, DType::kF32,
+               {blocks.first_block_row * blocks.scale_cols(), static_cast<int64_t>(scales.size()),
+                reinterpret_cast<char*>(scales.data()), range.what});
+  blocks.scales = scales.data();
+
+  constexpr int64_t kItem = sizeof(float);
+  char* codes = tail(range.to, range.count * kItem, range.count);
+  read_bytes(entry, range.first, range.count, codes, range.what);
+  std::array<uint8_t, kDecodeChunk> chunk;
+  std::array<float, kDecodeChunk> decoded;
+  // As in widen_in_place: elements are written over codes that were used.
+  for (int64_t done = 0; done < range.count; done += kDecodeChunk) {
+    const int64_t now = std::min(kDecodeChunk, range.count - done);
+    std::memcpy(chunk.data(), codes + done, static_cast<size_t>(now));
+    decode_fp8(chunk.data(), blocks, range.first + done, now, decoded.data());
+    std::memcpy(range.to + done * kItem, decoded.data(), static_cast<size_t>(now * kItem));
+  }
+}
+
+void TensorReader::read_mxfp4(const TensorEntry& entry, const Range& range) {
+  SWITCHYARD_CHECK(entry.scale.size() == 1 && entry.shape.back() % kMxfp4Block == 0, range.what);
+  const int64_t end = range.first + range.count;
+  const int64_t first_block = range.first / kMxfp4Block;
+  std::vector<uint8_t> scales(static_cast<size_t>((end - 1) / kMxfp4Block - first_block + 1));
+  read_entry(entry.scale[0], {first_block, static_cast<int64_t>(scales.size()),
+                              reinterpret_cast<char*>(scales.data()), range.what});
+
+  constexpr int64_t kItem = sizeof(uint16_t);
+  const int64_t first_byte = range.first / 2;
+  const int64_t num_bytes = (end + 1) / 2 - first_byte;
+  char* codes = tail(range.to, range.count * kItem, num_bytes);
+  read_bytes(entry, first_byte, num_bytes, codes, range.what);
+  std::array<uint8_t, kDecodeChunk / 2 + 1> chunk;
+  std::array<uint16_t, kDecodeChunk> decoded;
+  for (int64_t done = 0; done < range.count; done += kDecodeChunk) {
+    const int64_t now = std::min(kDecodeChunk, range.count - done);
+    const int64_t at = range.first + done;
+    const int64_t chunk_bytes = (at + now + 1) / 2 - at / 2;
+    std::memcpy(chunk.data(), codes + at / 2 - first_byte, static_cast<size_t>(chunk_bytes));
+    decode_mxfp4(chunk.data(), scales.data() + at / kMxfp4Block - first_block, at, now,
+                 decoded.data());
+    std::memcpy(range.to + done * kItem, decoded.data(), static_cast<size_t>(now * kItem));
+  }
 }
 
 }  // namespace switchyard

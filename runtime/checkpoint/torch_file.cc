@@ -12,17 +12,37 @@
 namespace switchyard {
 namespace {
 
+/// Is this class or function one that tensors and the dictionaries around them are made with?
+bool is_of_tensors(const PickleNode& global) {
+  constexpr std::pair<std::string_view, std::string_view> kAllowed[] = {
+      {"collections", "OrderedDict"},
+      {"torch._utils", "_rebuild_tensor"},
+      {"torch._utils", "_rebuild_tensor_v2"},
+      {"torch._utils", "_rebuild_parameter"},
+      {"torch._utils", "_rebuild_parameter_with_state"},
+      {"torch._tensor", "_rebuild_from_type"},
+      {"torch._tensor", "_rebuild_from_type_v2"},
+      {"torch.nn.parameter", "Parameter"},
+      {"torch", "Tensor"},
+      {"torch", "Size"}};
+  // Of a storage the parser says which tensor has it, if it does not know the type.
+  const bool is_torch = global.text == "torch" || global.text.starts_with("torch.");
+  if (is_torch && global.name.ends_with("Storage")) return true;
+  return std::ranges::find(kAllowed, std::pair(global.text, global.name)) != std::end(kAllowed);
+}
+
 /// Turns nodes of the object tree into tensors.
 class TensorParser {
  public:
   TensorParser(const RandomFile& file, const TorchContainer& container)
       : file_(file), container_(container), pickle_(container.pickle) {}
 
-  std::vector<TorchTensor> parse_model();
+  std::vector<TorchTensor> parse(TorchLayout layout);
 
  private:
   [[noreturn]] void fail(const std::string& problem) const { fail_input(where_, problem); }
   PickleId model() const;
+  PickleId state_dict() const;
   const std::vector<PickleId>& tuple(PickleId id, const char* what) const;
   const std::vector<PickleId>& tensor_parts(PickleId value) const;
   void check_metadata(PickleId metadata) const;
@@ -52,19 +72,38 @@ PickleId TensorParser::model() const {
   return model;
 }
 
-std::vector<TorchTensor> TensorParser::parse_model() {
+/// The outermost dictionary, after a look at everything the tree refers to: a state dict has no
+/// place for other objects, whatever they are there for.
+PickleId TensorParser::state_dict() const {
+  for (PickleId id = 0; id < pickle_.num_nodes(); ++id) {
+    const PickleNode& node = pickle_[id];
+    if (node.kind != PickleKind::kGlobal || is_of_tensors(node)) continue;
+    fail_input(file_.path(), ": its pickle holds ", pickle_.describe(id),
+               ", which no tensor needs; nothing in it was executed; expected a state dict, saved "
+               "with torch.save(model.state_dict(), path)");
+  }
+  if (pickle_[pickle_.root()].kind != PickleKind::kDict) {
+    fail_input(file_.path(), ": expected a dictionary of tensors; found ",
+               pickle_.describe(pickle_.root()));
+  }
+  return pickle_.root();
+}
+
+std::vector<TorchTensor> TensorParser::parse(TorchLayout layout) {
+  const bool is_fairseq = layout == TorchLayout::kModelEntry;
+  const char* dictionary = is_fairseq ? "'model'" : "the state dict";
   std::vector<TorchTensor> tensors;
   std::set<std::string> names;
-  const std::vector<PickleId>& items = pickle_[model()].items;
+  const std::vector<PickleId>& items = pickle_[is_fairseq ? model() : state_dict()].items;
   for (size_t i = 0; i + 1 < items.size(); i += 2) {
     const PickleNode& key = pickle_[items[i]];
     if (key.kind != PickleKind::kString) {
-      fail_input(file_.path(), ": a key of 'model' is ", pickle_.describe(items[i]),
+      fail_input(file_.path(), ": a key of ", dictionary, " is ", pickle_.describe(items[i]),
                  "; expected a tensor's name");
     }
     const std::string name(key.text);
     where_ = concat(file_.path(), ": tensor '", printable(name), "': ");
-    if (!names.insert(name).second) fail("stands twice in 'model'");
+    if (!names.insert(name).second) fail(concat("stands twice in ", dictionary));
     tensors.push_back(parse_tensor(name, items[i + 1]));
   }
   return tensors;
@@ -182,9 +221,9 @@ void TensorParser::check_extent(const TensorEntry& entry, int64_t first,
 
 }  // namespace
 
-TorchFile read_torch_file(RandomFile& file) {
+TorchFile read_torch_file(RandomFile& file, TorchLayout layout) {
   TorchContainer container = read_torch_container(file);
-  std::vector<TorchTensor> tensors = TensorParser(file, container).parse_model();
+  std::vector<TorchTensor> tensors = TensorParser(file, container).parse(layout);
   return {std::move(container.pickle), std::move(tensors)};
 }
 

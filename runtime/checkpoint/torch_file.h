@@ -21,11 +21,17 @@ struct StoragePlace {
   bool operator==(const StoragePlace&) const = default;
 };
 
-/// One value of the `model` dictionary.
+/// Which dictionary of a file holds its tensors.
+enum class TorchLayout : uint8_t {
+  kModelEntry,  ///< the entry 'model' of the outermost, beside whatever else (fairseq)
+  kStateDict,   ///< the outermost, which holds tensors alone (Hugging Face)
+};
+
+/// One value of the dictionary of tensors; also a tensor of a safetensors file.
 struct TorchTensor {
   std::string name;
   TensorSupport support = TensorSupport::kReadable;
-  std::string storage_type;          // as "HalfStorage"
+  std::string storage_type;          // as "HalfStorage", or "F16" in a safetensors file
   TensorEntry entry;                 // entry.file is 0; no dtype if support is kUnknownType
   std::vector<StoragePlace> places;  // of each of entry.extents; one where that is empty
 };
@@ -38,7 +44,8 @@ struct TorchFile {
 
 /// Reads the headers of a torch file in either container: directory, object tree, no tensor data.
 /// Every tensor is proven to lie within its storage and every storage to have the declared size.
-/// Throws Error(kInput) naming file and tensor for anything else, other containers included.
-TorchFile read_torch_file(RandomFile& file);
+/// Throws Error(kInput) naming file and tensor for anything else, other containers included, and in
+/// a state dict for any class or function that tensors do not need.
+TorchFile read_torch_file(RandomFile& file, TorchLayout layout = TorchLayout::kModelEntry);
 
 }  // namespace switchyard

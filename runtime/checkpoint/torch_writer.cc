@@ -3,19 +3,13 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <atomic>
 #include <string_view>
 
-#include "kernels/base/aligned_buffer.h"
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
 
 namespace switchyard {
 namespace {
-
-/// What a thread makes and writes at a time. Its checksum is computed and its bytes are written
-/// while they are in the core's cache.
-constexpr int64_t kChunkBytes = int64_t{1} << 20;
 
 std::string_view storage_class(DType dtype) {
   switch (dtype) {
@@ -43,51 +37,27 @@ uint32_t checksum(std::string_view bytes) {
       crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-/// Elements of a storage that one thread writes at a time.
-struct Chunk {
-  size_t storage = 0;
-  int64_t first = 0;
-  int64_t count = 0;
-};
-
-std::vector<Chunk> split(const std::vector<TorchStorage>& storages) {
-  std::vector<Chunk> chunks;
-  for (size_t i = 0; i < storages.size(); ++i) {
-    const int64_t most = kChunkBytes / size_of(storages[i].dtype);
-    for (int64_t first = 0; first < storages[i].num_elements; first += most) {
-      chunks.push_back({i, first, std::min(most, storages[i].num_elements - first)});
-    }
-  }
-  return chunks;
-}
-
 /// Writes the payloads of the storages; returns the checksum of each.
 std::vector<uint32_t> write_storages(const TorchArchive& archive, const ZipLayout& layout,
                                      const StorageSource& source, ThreadPool& pool,
                                      const ByteCounter& counter, const StagedFile& file) {
-  const std::vector<Chunk> chunks = split(archive.storages);
-  std::vector<uint32_t> chunk_crcs(chunks.size());
-  std::vector<AlignedBuffer> buffers;
-  for (int i = 0; i < pool.num_threads(); ++i) buffers.emplace_back(kChunkBytes);
-  std::atomic<int64_t> untold{0};
-  pool.parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
-    const Chunk& chunk = chunks[static_cast<size_t>(task)];
-    char* buffer = static_cast<char*>(buffers[static_cast<size_t>(thread)].data());
-    const int64_t item = size_of(archive.storages[chunk.storage].dtype);
-    source(chunk.storage, chunk.first, chunk.count, buffer);
-    const std::string_view bytes(buffer, static_cast<size_t>(chunk.count * item));
-    chunk_crcs[static_cast<size_t>(task)] = checksum(bytes);
-    file.write_at(layout.payload_offset(kFirstStorage + chunk.storage) + chunk.first * item, bytes);
-    untold += static_cast<int64_t>(bytes.size());
-    if (thread == 0) counter(untold.exchange(0));
-  });
-  counter(untold.exchange(0));
-  std::vector<uint32_t> crcs(archive.storages.size());
-  for (size_t i = 0; i < chunks.size(); ++i) {
-    const Chunk& chunk = chunks[i];
-    const int64_t bytes = chunk.count * size_of(archive.storages[chunk.storage].dtype);
-    uint32_t& crc = crcs[chunk.storage];
-    crc = static_cast<uint32_t>(crc32_combine(crc, chunk_crcs[i], bytes));
+  std::vector<StoragePlan> storages;
+  for (size_t i = 0; i < archive.storages.size(); ++i) {
+    const TorchStorage& storage = archive.storages[i];
+    storages.push_back(
+        {layout.payload_offset(kFirstStorage + i), storage.num_elements, size_of(storage.dtype)});
+  }
+  const std::vector<StoragePiece> pieces = split_storages(storages);
+  std::vector<uint32_t> piece_crcs(pieces.size());
+  write_pieces(
+      storages, pieces, source, pool, counter,
+      [&](size_t piece, std::string_view bytes) { piece_crcs[piece] = checksum(bytes); }, file);
+  std::vector<uint32_t> crcs(storages.size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const StoragePiece& piece = pieces[i];
+    const int64_t bytes = piece.count * storages[piece.storage].item_bytes;
+    uint32_t& crc = crcs[piece.storage];
+    crc = static_cast<uint32_t>(crc32_combine(crc, piece_crcs[i], bytes));
   }
   return crcs;
 }

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "kernels/base/dtype.h"
 #include "kernels/base/thread_pool.h"
 #include "runtime/checkpoint/pickle_writer.h"
+#include "runtime/checkpoint/piece_writer.h"
 #include "runtime/checkpoint/staged_file.h"
 #include "runtime/checkpoint/zip_writer.h"
 
@@ -32,11 +32,6 @@ void put_tensor(const TorchStorage& description, size_t storage, const std::vect
 
 /// Where the archive's entries stand: data.pkl, byteorder, the storages in their order, version.
 ZipLayout torch_layout(const TorchArchive& archive, const Zip64Thresholds& thresholds = {});
-
-/// Gives elements [first, first + count) of a storage. Called by all threads of the pool at once.
-using StorageSource = std::function<void(size_t storage, int64_t first, int64_t count, void* to)>;
-/// Told how many more payload bytes are written, by the calling thread only.
-using ByteCounter = std::function<void(int64_t bytes)>;
 
 /// Writes the archive into an empty file, elements as the source gives them, a few MiB a thread at
 /// a time, and closes it. Throws Error(kResource) naming the file.

@@ -64,9 +64,9 @@ struct ScoreSequence {
 struct ScoreResult {
   RequestId id;
   std::vector<int32_t> token_ids;     // the scored ones
-  std::vector<float> token_logprobs;  // one each
+  std::vector<float> token_logprobs;  // one each; none of a first one that follows nothing
   std::optional<bool> is_greedy;      // pairs: every scored token is the arg max
-  /// --top-logprobs K: per scored token K (id, log-prob), best first.
+  /// --top-logprobs K: per log-prob K (id, log-prob), best first.
   std::optional<std::vector<std::vector<std::pair<int32_t, float>>>> top_logprobs;
 };
 
@@ -74,8 +74,8 @@ struct ScoreResult {
 /// token_logprobs, logprob, num_tokens, is_greedy, top_logprobs; no white space; log-probs as the
 /// shortest text that reads back as the same fp32; "logprob" the sum of these numbers, read as
 /// doubles as JSON readers do, in double precision in token order, as the shortest text that reads
-/// back as the same double; ".0" is appended where a number would read as an integer. Throws
-/// Error(kInternal) for non-finite values.
+/// back as the same double; a token without a log-prob has null and is not counted; ".0" is
+/// appended where a number would read as an integer. Throws Error(kInternal) for non-finite values.
 std::string format_result(const ScoreResult& result);
 
 /// One text's tokens.

@@ -16,11 +16,15 @@ void append_id(const RequestId& id, std::string& out) {
   }
 }
 
+/// What a list begins with: its own first element, or a null before it.
+enum class FirstElement { kOfList, kNull };
+
 // "[a,b,c]", each element written by append_element(element).
 template <typename List, typename AppendElement>
-void append_list(const List& list, std::string& out, AppendElement append_element) {
-  out += '[';
-  bool is_first = true;
+void append_list(const List& list, std::string& out, AppendElement append_element,
+                 FirstElement first = FirstElement::kOfList) {
+  out += first == FirstElement::kNull ? "[null" : "[";
+  bool is_first = first == FirstElement::kOfList;
   for (const auto& element : list) {
     if (!is_first) out += ',';
     is_first = false;
@@ -41,8 +45,11 @@ double as_read(float logprob) {
 }  // namespace
 
 std::string format_result(const ScoreResult& result) {
-  SWITCHYARD_CHECK(result.token_logprobs.size() == result.token_ids.size());
-  SWITCHYARD_CHECK(!result.top_logprobs || result.top_logprobs->size() == result.token_ids.size());
+  const size_t num_scored = result.token_logprobs.size();
+  SWITCHYARD_CHECK(num_scored == result.token_ids.size() ||
+                   num_scored + 1 == result.token_ids.size());
+  SWITCHYARD_CHECK(!result.top_logprobs || result.top_logprobs->size() == num_scored);
+  const bool has_first = num_scored == result.token_ids.size();
   std::string out = "{\"id\":";
   const auto append_integer = [&out](int64_t value) { out += std::to_string(value); };
   const auto append_float = [&out](float value) { append_json_number(value, out); };
@@ -50,25 +57,29 @@ std::string format_result(const ScoreResult& result) {
   out += ",\"token_ids\":";
   append_list(result.token_ids, out, append_integer);
   out += ",\"token_logprobs\":";
-  append_list(result.token_logprobs, out, append_float);
+  const FirstElement first = has_first ? FirstElement::kOfList : FirstElement::kNull;
+  append_list(result.token_logprobs, out, append_float, first);
   double sum = 0.0;
   for (const float logprob : result.token_logprobs) sum += as_read(logprob);
   out += ",\"logprob\":";
   append_json_number(sum, out);
   out += ",\"num_tokens\":";
-  append_integer(static_cast<int64_t>(result.token_ids.size()));
+  append_integer(static_cast<int64_t>(num_scored));
   if (result.is_greedy) out += *result.is_greedy ? ",\"is_greedy\":true" : ",\"is_greedy\":false";
   if (result.top_logprobs) {
     out += ",\"top_logprobs\":";
-    append_list(*result.top_logprobs, out, [&](const auto& candidates) {
-      append_list(candidates, out, [&](const auto& candidate) {
-        out += '[';
-        append_integer(candidate.first);
-        out += ',';
-        append_float(candidate.second);
-        out += ']';
-      });
-    });
+    append_list(
+        *result.top_logprobs, out,
+        [&](const auto& candidates) {
+          append_list(candidates, out, [&](const auto& candidate) {
+            out += '[';
+            append_integer(candidate.first);
+            out += ',';
+            append_float(candidate.second);
+            out += ']';
+          });
+        },
+        first);
   }
   out += '}';
   return out;

@@ -67,7 +67,7 @@ std::vector<float> run(TestDevice& device, const Heads& h, const std::vector<Seq
                        const Calls& calls, PageOrder order = PageOrder::kShuffled) {
   Backend& backend = device.backend();
   const Pages pages = make_pages(sequences, order);
-  const KeyValueSpec spec{h.num_kv_heads, h.head_dim};
+  const KeyValueSpec spec{h.num_kv_heads, h.head_dim, h.head_dim};
   const auto num_pages = static_cast<int64_t>(pages.table.size());
   const DeviceBuffer memory = backend.allocate(num_pages * backend.key_value_page_bytes(spec));
   const KeyValuePages store{spec, memory.data(), num_pages};
@@ -235,7 +235,7 @@ std::vector<float> first_rows_beside(float value) {
   Sequence s = make_sequence(h, 128, 1);
   std::fill(s.k.begin() + 70 * 16, s.k.end(), value);
   std::fill(s.v.begin() + 70 * 16, s.v.end(), value);
-  const KeyValueSpec spec{1, 16};
+  const KeyValueSpec spec{1, 16, 16};
   const DeviceBuffer memory = backend.allocate(2 * backend.key_value_page_bytes(spec));
   const KeyValuePages pages{spec, memory.data(), 2};
   const Tensor q = device.put(s.q, {128, 16});
@@ -276,7 +276,7 @@ TEST(Attention, NonFiniteInputsStayVisible) {
 TEST(Attention, RefusesPagesThatAreNotThere) {
   TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
   Backend& backend = device.backend();
-  const KeyValueSpec spec{1, 16};
+  const KeyValueSpec spec{1, 16, 16};
   const DeviceBuffer memory = backend.allocate(backend.key_value_page_bytes(spec));
   const KeyValuePages pages{spec, memory.data(), 1};
   const Tensor x = device.put(random_floats(70 * 16, 1), {70, 16});
@@ -306,7 +306,7 @@ TEST(Attention, PaddingSeesTheSequenceAndNobodySeesPadding) {
     const Sequence all = make_sequence(h, padded, 11);
     const std::vector<float> out = same_on_all_variants([&](TestDevice& device) {
       Backend& backend = device.backend();
-      const KeyValueSpec spec{h.num_kv_heads, h.head_dim};
+      const KeyValueSpec spec{h.num_kv_heads, h.head_dim, h.head_dim};
       const int64_t num_pages = pages_of(padded);
       const DeviceBuffer memory = backend.allocate(num_pages * backend.key_value_page_bytes(spec));
       const KeyValuePages store{spec, memory.data(), num_pages};

@@ -59,8 +59,11 @@ TEST(Backend, CopiesGoThereAndBack) {
 
 TEST(Backend, PagesHoldKeysAndPaddedValues) {
   const auto backend = make_backend({});
-  EXPECT_EQ(backend->key_value_page_bytes({1, 16}), 2 * 64 * 16 * 4);
-  EXPECT_EQ(backend->key_value_page_bytes({3, 15}), 3 * (15 + 16) * 64 * 4);
+  EXPECT_EQ(backend->key_value_page_bytes({1, 16, 16}), 2 * 64 * 16 * 4);
+  EXPECT_EQ(backend->key_value_page_bytes({3, 15, 15}), 3 * (15 + 16) * 64 * 4);
+  EXPECT_EQ(backend->key_value_page_bytes({2, 24, 17}), 2 * (24 + 32) * 64 * 4);
+  EXPECT_EQ(backend->key_value_page_bytes({1, 576, 512, ValueSource::kKeyPrefix}),
+            (576 + 512) * 64 * 4);
 }
 
 // relu(x w^T + bias) + residual, packed in two pieces.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -90,6 +91,63 @@ TEST(Combine, FollowsTheTreeExactly) {
       expect_same_bits(reference(c, in, with_residual), out, std::to_string(c.top_k));
     }
   }
+}
+
+float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+
+TEST(Combine, SharedExpertAndBranchScaleFollowTheSum) {
+  const Case c{70, 3, 150, 16};
+  const Inputs in = make_inputs(c);
+  const std::vector<float> shared = random_floats(c.tokens * c.width, 5);
+  const std::vector<float> gates = random_floats(c.tokens, 6, 20.0f);
+  const std::vector<float> sums = reference(c, in, false);
+  for (const bool is_gated : {false, true}) {
+    for (const float scale : {1.0f, 0.22f}) {
+      const std::vector<float> out = same_on_all_variants([&](TestDevice& device) {
+        const Tensor rows = device.put(in.rows, {c.tokens * c.top_k, c.width});
+        const Tensor idx = device.put(in.idx, {c.tokens, c.top_k});
+        const Tensor weights = device.put(in.weights, {c.tokens, c.top_k});
+        const Tensor x = device.put(in.residual, {c.tokens, c.width});
+        const Tensor shared_rows = device.put(shared, {c.tokens, c.width});
+        const Tensor gate = device.put(gates, {c.tokens, 1});
+        CombineArgs args{rows.view(), idx.view(), weights.view(), x.view(), x.view()};
+        args.shared = shared_rows.view();
+        if (is_gated) args.shared_gate = gate.view();
+        args.branch_scale = scale;
+        device.backend().combine(device.stream(), args);
+        return device.get(x);
+      });
+      for (size_t i = 0; i < out.size(); ++i) {
+        if (is_gated) {
+          const float gate = sigmoid(gates[i / static_cast<size_t>(c.width)]);
+          const float expected = in.residual[i] + scale * (sums[i] + gate * shared[i]);
+          ASSERT_NEAR(out[i], expected, 2e-6f);
+          continue;
+        }
+        // Without a gate every rounding is known.
+        const float branch = scale * (sums[i] + shared[i]);
+        ASSERT_EQ(out[i], in.residual[i] + branch);
+      }
+    }
+  }
+}
+
+TEST(Combine, SharedExpertStandsAloneWhereNoChoiceIsLeft) {
+  TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor rows = device.put(std::vector<float>(2, nan), {1, 2});
+  const Tensor idx = device.put(std::vector<int32_t>{-1}, {1, 1});
+  const Tensor weights = device.put(std::vector<float>{0.0f}, {1, 1});
+  const Tensor shared = device.put(std::vector<float>{3.0f, -2.0f}, {1, 2});
+  const Tensor gate = device.put(std::vector<float>{0.0f}, {1, 1});
+  const Tensor out = device.make({1, 2});
+  CombineArgs args{rows.view(), idx.view(), weights.view(), {}, out.view()};
+  args.shared_gate = gate.view();
+  expect_error([&] { device.backend().combine(device.stream(), args); }, ErrorKind::kInternal,
+               "combine: shared_gate stands without a shared expert");
+  args.shared = shared.view();
+  device.backend().combine(device.stream(), args);
+  EXPECT_EQ(device.get(out), (std::vector<float>{1.5f, -1.0f}));
 }
 
 TEST(Combine, OrderOfChoiceDoesNotMatter) {

@@ -47,8 +47,9 @@ struct Groups {
                       .row_offsets = offsets.data(),
                       .experts = experts.data(),
                       .num_groups = static_cast<int64_t>(experts.size()),
-                      .activation = activation,
+                      .form = {.activation = activation},
                       .hidden = hidden.data(),
+                      .hidden_width = kFfn,
                       .out = out.data()});
     return out;
   }

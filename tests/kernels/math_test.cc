@@ -64,15 +64,21 @@ std::vector<float> spaced(float from, float to, int count) {
 struct Function {
   const char* name;
   double (*exact)(double);
-  double max_ulps;  // as stated in math.h
-  float from, to;   // where it does most of its work
+  double max_ulps;        // as stated in math.h
+  float from, to;         // where it does most of its work
+  double smallest = 0.0;  // results below it may be 0
 };
 
+double exact_sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+double exact_silu(double x) { return x == -INFINITY ? -0.0 : x * exact_sigmoid(x); }
+
 constexpr Function kFunctions[] = {
-    {"exp", &std::exp, 0.91, -88.0f, 89.0f},
+    {"exp", &std::exp, 0.91, -88.0f, 89.0f, 0x1p-126},
     {"log", &std::log, 0.83, 0.25f, 4.0f},
     {"erf", &std::erf, 1.03, -4.5f, 4.5f},
     {"tanh", &std::tanh, 1.37, -10.0f, 10.0f},
+    {"sigmoid", &exact_sigmoid, 2.48, -30.0f, 30.0f, 0x1p-126},
+    {"silu", &exact_silu, 2.40, -30.0f, 30.0f, 3e-37},
 };
 
 class MathTest : public testing::TestWithParam<Function> {};
@@ -86,9 +92,9 @@ TEST_P(MathTest, StaysWithinItsError) {
         ASSERT_TRUE(std::isnan(got[i])) << x[i];
         continue;
       }
-      // exp flushes what would be subnormal.
-      if (GetParam().name == std::string("exp") && exact < 0x1p-126) {
-        ASSERT_EQ(got[i], 0.0f) << x[i];
+      // exp flushes what would be subnormal, and so what is divided by its largest results.
+      if (std::fabs(exact) < GetParam().smallest) {
+        ASSERT_LE(std::fabs(got[i]), GetParam().smallest) << x[i];
         continue;
       }
       const float rounded = static_cast<float>(exact);
@@ -151,6 +157,22 @@ TEST(Math, SpecialValuesAreExact) {
       {"gelu", kInfinity, kInfinity},
       {"gelu", 10.0f, 10.0f},
       {"gelu", -10.0f, -0.0f},
+      {"gelu_tanh", 0.0f, 0.0f},
+      {"gelu_tanh", kInfinity, kInfinity},
+      {"gelu_tanh", 10.0f, 10.0f},
+      {"gelu_tanh", -10.0f, -0.0f},
+      {"gelu_tanh", -kInfinity, -0.0f},
+      {"sigmoid", 0.0f, 0.5f},
+      {"sigmoid", kInfinity, 1.0f},
+      {"sigmoid", -kInfinity, 0.0f},
+      {"sigmoid", -89.0f, 0.0f},
+      {"silu", 0.0f, 0.0f},
+      {"silu", -0.0f, -0.0f},
+      {"silu", kInfinity, kInfinity},
+      {"silu", 100.0f, 100.0f},
+      {"silu", -100.0f, -0.0f},
+      {"silu", -0x1.fffffep+127f, -0.0f},
+      {"silu", -kInfinity, -0.0f},
   };
   for (const InstructionSet set : supported_sets()) {
     for (const Exact& c : cases) {
@@ -158,7 +180,7 @@ TEST(Math, SpecialValuesAreExact) {
       EXPECT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(c.y))
           << name_of(set) << " " << c.name << "(" << c.x << ") = " << got;
     }
-    for (const char* name : {"exp", "log", "erf", "tanh", "gelu"}) {
+    for (const char* name : {"exp", "log", "erf", "tanh", "gelu", "gelu_tanh", "sigmoid", "silu"}) {
       EXPECT_TRUE(std::isnan(apply_one(set, name, std::nanf("")))) << name;
     }
     EXPECT_TRUE(std::isnan(apply_one(set, "log", -1.0f)));
@@ -184,6 +206,17 @@ TEST(Math, GeluIsCloseToTheExactFunction) {
     const double y = x[i];
     const double exact = 0.5 * y * (1.0 + std::erf(y / std::sqrt(2.0)));
     ASSERT_NEAR(got[i], exact, 1.2e-7 * std::max(1.0, std::fabs(y))) << y;
+  }
+}
+
+TEST(Math, GeluByTanhIsCloseToItsFormula) {
+  const std::vector<float> x = spaced(-12.0f, 12.0f, 200000);
+  const std::vector<float> got = apply(best_instruction_set(), "gelu_tanh", x);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double y = x[i];
+    const double inner = std::sqrt(2.0 / M_PI) * (y + 0.044715 * y * y * y);
+    ASSERT_NEAR(got[i], 0.5 * y * (1.0 + std::tanh(inner)), 1.3e-7 * std::max(1.0, std::fabs(y)))
+        << y;
   }
 }
 

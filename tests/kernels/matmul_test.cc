@@ -177,6 +177,62 @@ TEST_P(MatmulFinishTest, GeluIsCloseToTheExactFunctionAndEqualOnAllSets) {
 
 INSTANTIATE_TEST_SUITE_P(Rows, MatmulFinishTest, testing::Values(1, 7, 12, 50));
 
+TEST(Matmul, ScalesBetweenActivationAndResidual) {
+  for (const int64_t m : {1, 12, 50}) {
+    const int64_t n = 45, k = 9;
+    const std::vector<float> x = random_numbers(m * k, 17);
+    const std::vector<float> bias = random_numbers(n, 18);
+    const std::vector<float> residual = random_numbers(m * n, 19);
+    const TestWeight w(DType::kF32, n, k, random_numbers(n * k, 20));
+    std::vector<float> expected = chains(x, w.widened, m, n, k);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const float biased = expected[i] + bias[i % static_cast<size_t>(n)];
+      const float scaled = (biased > 0.0f ? biased : 0.0f) * 0.22f;
+      expected[i] = scaled + residual[i];
+    }
+    for (const InstructionSet set : supported_sets()) {
+      ThreadPool pool(1);
+      cpu::MatmulScratch scratch(1);
+      std::vector<float> out(expected.size());
+      cpu::matmul(cpu_kernels(set), pool, scratch,
+                  {.x = x.data(),
+                   .num_rows = m,
+                   .w = w.weight(),
+                   .bias = bias.data(),
+                   .activation = Activation::kRelu,
+                   .residual = residual.data(),
+                   .out = out.data(),
+                   .scale = 0.22f});
+      EXPECT_EQ(bits_of(out), bits_of(expected)) << name_of(set) << " m " << m;
+    }
+  }
+}
+
+TEST(Matmul, RowsMayLieApart) {
+  const int64_t n = 35, k = 21, stride = 50;
+  const TestWeight w(DType::kBF16, n, k, random_numbers(n * k, 21));
+  for (const int64_t m : {1, 5, 13, 400}) {
+    const std::vector<float> apart = random_numbers(m * stride, 22);
+    std::vector<float> together;
+    for (int64_t row = 0; row < m; ++row) {
+      together.insert(together.end(), apart.begin() + row * stride,
+                      apart.begin() + row * stride + k);
+    }
+    for (const InstructionSet set : supported_sets()) {
+      ThreadPool pool(2);
+      cpu::MatmulScratch scratch(2);
+      std::vector<float> out(static_cast<size_t>(m * n));
+      cpu::matmul(cpu_kernels(set), pool, scratch,
+                  {.x = apart.data(),
+                   .x_stride = stride,
+                   .num_rows = m,
+                   .w = w.weight(),
+                   .out = out.data()});
+      EXPECT_EQ(bits_of(out), bits_of(run(set, 1, together, m, w))) << name_of(set) << " m " << m;
+    }
+  }
+}
+
 TEST(Matmul, NanPassesThroughRelu) {
   const TestWeight w(DType::kF32, 1, 1, {1.0f});
   ThreadPool pool(1);

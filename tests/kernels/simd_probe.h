@@ -20,7 +20,7 @@ struct SimdProbe {
   void (*load_partial)(const float* from, int n, float* out);
   void (*store_partial)(const float* from, int n, float* out);
   uint32_t (*first_lanes)(int n);
-  /// exp, log, erf, tanh and gelu of kernels/cpu/math.h.
+  /// The functions of kernels/cpu/math.h.
   const LaneFunction* math;
   int num_math;
 };

@@ -64,6 +64,9 @@ struct Probed {
       {"erf", &on_lanes<V, [](V a, V, V) { return cpu::erf(a); }>},
       {"tanh", &on_lanes<V, [](V a, V, V) { return cpu::tanh(a); }>},
       {"gelu", &on_lanes<V, [](V a, V, V) { return cpu::gelu(a); }>},
+      {"gelu_tanh", &on_lanes<V, [](V a, V, V) { return cpu::gelu_tanh(a); }>},
+      {"sigmoid", &on_lanes<V, [](V a, V, V) { return cpu::sigmoid(a); }>},
+      {"silu", &on_lanes<V, [](V a, V, V) { return cpu::silu(a, V::set1(1.0f)); }>},
   };
   static constexpr SimdProbe kProbe = {
       .functions = kFunctions,

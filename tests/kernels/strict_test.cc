@@ -158,7 +158,7 @@ TEST(Strict, CopiesTouchHostMemoryLate) {
 TEST(Strict, VectorArgumentsAreCopiedWhenEnqueued) {
   TestDevice device(kStrict);
   Backend& backend = device.backend();
-  const KeyValueSpec spec{1, 16};
+  const KeyValueSpec spec{1, 16, 16};
   const DeviceBuffer memory = backend.allocate(2 * backend.key_value_page_bytes(spec));
   const Tensor x = device.put(random_floats(16, 1), {1, 16});
   const Tensor out = device.make({1, 16});

@@ -37,9 +37,9 @@ TEST(FairseqCheckpointTest, ReadsAMixtureOfExperts) {
   EXPECT_EQ(config.attention_scale, 0.40824829046386307f);
   EXPECT_EQ(config.norm_placement, NormPlacement::kPre);
   EXPECT_EQ(config.final_norm, FinalNorm::kApplied);
-  EXPECT_EQ(config.activation, Activation::kGelu);
+  EXPECT_EQ(config.ffn_form.activation, Activation::kGelu);
   EXPECT_EQ(config.start_token, 2);
-  EXPECT_EQ(config.eos_token, 2);
+  EXPECT_EQ(config.eos_token(), 2);
   EXPECT_EQ(config.weight_dtype, DType::kF32);
   EXPECT_EQ(config.names.output, "decoder.embed_tokens");
   EXPECT_EQ(checkpoint.index.files.size(), 3u);
@@ -77,7 +77,7 @@ TEST(FairseqCheckpointTest, ReadsOtherGoodCheckpoints) {
   EXPECT_EQ(config("arch_tied_no_output_key").weight_dtype, DType::kF16);
   EXPECT_EQ(config("arch_post_norm_dense").norm_placement, NormPlacement::kPost);
   EXPECT_EQ(config("arch_post_norm_dense").final_norm, FinalNorm::kAbsent);
-  EXPECT_EQ(config("arch_post_norm_dense").activation, Activation::kRelu);
+  EXPECT_EQ(config("arch_post_norm_dense").ffn_form.activation, Activation::kRelu);
   EXPECT_EQ(config("cfg_interpolations").max_positions, 64);
   EXPECT_EQ(config("files_12x1").router.num_experts, 12);
   EXPECT_EQ(config("files_checkpoint_names").router.num_experts, 8);

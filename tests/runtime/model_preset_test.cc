@@ -60,7 +60,7 @@ TEST(ModelPresetTest, BuiltInModelsHaveTheirNamesParameters) {
     EXPECT_EQ(preset.dtype, DType::kF16);
     EXPECT_EQ(config.weight_dtype, DType::kF16);
     EXPECT_EQ(config.names.output, config.names.embedding);
-    EXPECT_EQ(config.activation, Activation::kGelu);
+    EXPECT_EQ(config.ffn_form.activation, Activation::kGelu);
     // The names are rounded to two or three digits; moe_15b has 14.6 * 10^9.
     const auto parameters = static_cast<double>(num_parameters(config));
     EXPECT_NEAR(parameters / shape.name_in_parameters, 1.0, name == "moe_15b" ? 0.03 : 0.02);
@@ -114,7 +114,7 @@ TEST(ModelPresetTest, EveryKeyIsHonoured) {
                    "m.yaml")
           .config;
   EXPECT_EQ(config.num_moe_layers(), 3);
-  EXPECT_EQ(config.activation, Activation::kRelu);
+  EXPECT_EQ(config.ffn_form.activation, Activation::kRelu);
   EXPECT_EQ(config.position_kind, PositionKind::kLearned);
   EXPECT_EQ(config.final_norm, FinalNorm::kAbsent);
   EXPECT_EQ(config.embedding_scale, 1.0f);

