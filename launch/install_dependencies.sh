@@ -6,7 +6,7 @@
 set -euo pipefail
 
 required="g++ cmake make libopenmpi-dev openmpi-bin libyaml-cpp-dev libgtest-dev
-  libbenchmark-dev libicu-dev zlib1g-dev"
+  libbenchmark-dev libicu-dev libsentencepiece-dev zlib1g-dev"
 [[ "${1:-}" == --fuzz ]] && required="$required clang libclang-rt-dev unzip"
 readonly required
 # Boost 1.81 or later, by the names that distributions give it; the first set that exists is taken.
@@ -65,7 +65,8 @@ as_root() {
 main() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "install_dependencies.sh: no apt here; needed are a C++20 compiler, CMake 3.23," \
-      "Open MPI, Boost 1.81 (JSON, Program_options), yaml-cpp, ICU, zlib, GoogleTest," \
+      "Open MPI, Boost 1.81 (JSON, Program_options), yaml-cpp, ICU, sentencepiece, zlib," \
+      "GoogleTest," \
       "Google Benchmark"
     return
   fi

@@ -119,7 +119,7 @@ OptionGroup tokenizer_options(TokenizerOptions& o) {
       {{.name = "tokenizer",
         .value_name = "DIR",
         .default_text = "the model's directory",
-        .help = "directory with encoder.json and vocab.bpe",
+        .help = "directory with the tokenizer's files",
         .set = store_path(o.directory, "a directory")},
        {.name = "dict",
         .value_name = "FILE",

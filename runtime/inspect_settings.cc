@@ -67,7 +67,7 @@ void add_experts(const ModelConfig& config, ReportSection& section) {
 }
 
 void add_positions_and_norms(const ModelConfig& config, ReportSection& section) {
-  section.add_fact("positions", config.max_positions);
+  section.add_fact("positions", config.trained_positions);
   section.add_fact("position_embedding",
                    config.position_kind == PositionKind::kLearned ? "learned" : "sinusoidal");
   section.add_fact("first_position_row", config.position_offset);
@@ -124,8 +124,8 @@ ReportSection rank_section(const Checkpoint& checkpoint, int num_ranks, const Ba
   const RunOptions defaults;
   RuntimeSettings settings;
   settings.max_batch_tokens = defaults.max_batch_tokens;
-  settings.largest_unit_rows = checkpoint.config.max_positions;
-  settings.largest_unit_pages = pages_of(checkpoint.config.max_positions);
+  settings.largest_unit_rows = checkpoint.config.trained_positions;
+  settings.largest_unit_pages = pages_of(checkpoint.config.trained_positions);
   settings.exchange_buffer_bytes = defaults.exchange_buffer_bytes;
   const WorkspaceLimits limits = workspace_limits(checkpoint.config, settings, num_ranks);
   const std::vector<LayerPlacement> placements =

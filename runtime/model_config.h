@@ -53,7 +53,8 @@ struct TensorNames {
   std::string shared_down = "layers.{layer}.shared_expert.down";
   std::string shared_gate = "layers.{layer}.shared_expert_gate";
   std::string final_norm = "final_norm";
-  std::string output = "output";  // equal to `embedding` when tied
+  std::string output = "output";            // NAME.weight; equal to `embedding` when tied
+  std::string output_bias = "output.bias";  // in full
 };
 
 /// Replaces {layer} and {expert} in a template of TensorNames.
@@ -175,6 +176,8 @@ struct ModelConfig {
 
   /// Rows of input a sequence may have, the start token included.
   int64_t max_positions = 0;
+  /// As many as the model was made for. Rotary positions go on beyond them.
+  int64_t trained_positions = 0;
   PositionKind position_kind = PositionKind::kSinusoidal;
   RopeConfig rope;  // kRotary
   /// Row of the position table that position 0 uses (fairseq: padding_idx + 1 = 2).

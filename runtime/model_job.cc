@@ -115,7 +115,7 @@ void ModelJob::log_start() const {
           : concat(config().num_moe_layers(), " with ", config().router.num_experts, " experts");
   log_info("model: ", config().family, ", ", config().num_layers(), " layers of width ",
            config().hidden_size, ", ", experts, ", vocabulary ", config().vocab_size, ", ",
-           config().max_positions, " positions");
+           config().trained_positions, " positions");
   log_info("numerics: ", numerics_.text(), "; checkpoint ", checkpoint_.fingerprint);
   log_info(world_.size(), " ranks over ", world_.transport(), "; rank 0 on ",
            backend_.description());

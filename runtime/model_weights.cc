@@ -75,7 +75,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const std::vector<DenseSpe
   }
   const TensorNames& names = config.names;
   embedding_ = matrix(names.embedding + ".weight");
-  output_ = linear(names.output);
+  output_ = {matrix(names.output + ".weight"), vector(names.output_bias)};
   final_norm_ = norm(names.final_norm);
   positions_ = vector(names.positions + ".weight");
   if (config.position_kind == PositionKind::kSinusoidal) {

@@ -146,7 +146,8 @@ RequestSummary prepare_root(const PerplexityOptions& options, const ModelJob& jo
   root.writer.emplace(options.output);
   write_meta(options.output, job.meta());
   if (!can_read_twice(options.input)) return unknown_blocks(root.rules);
-  PassageReader passages(options.input, root.kind, *root.tokenizer, config.eos_token());
+  PassageReader passages(options.input, root.kind, *root.tokenizer, config.eos_token(),
+                         options.run.tokenizer.special_tokens);
   const RequestSummary summary = count_blocks(passages, root.rules);
   if (summary.num_requests == 0) fail_empty(options);
   log_info(summary.num_requests, " blocks, ", summary.total_rows, " rows");
@@ -164,7 +165,8 @@ void run_perplexity(const PerplexityOptions& options, Backend& backend, Communic
   TextScore score;
   Progress done;
   if (job.is_root()) {
-    PassageReader passages(options.input, root.kind, *root.tokenizer, job.config().eos_token());
+    PassageReader passages(options.input, root.kind, *root.tokenizer, job.config().eos_token(),
+                           options.run.tokenizer.special_tokens);
     PerplexityWork work(passages, root.rules, job.schedule_limits(), summary, progress);
     job.run(&work);
     score = work.score();

@@ -21,11 +21,11 @@ int64_t BlockRules::max_rows() const {
 BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig& config,
                             TextKind kind, const std::optional<CapacityShape>& capacity) {
   const bool has_begin_token = kind == TextKind::kLines && config.start_token != config.eos_token();
-  const int64_t most = config.max_positions - (has_begin_token ? 1 : 0);
+  const int64_t most = config.trained_positions - (has_begin_token ? 1 : 0);
   const int64_t tokens = options.tokens_per_sample == 0 ? most : options.tokens_per_sample;
   if (tokens > most) {
     fail_usage("--tokens-per-sample ", tokens, " is more than the ", most,
-               " tokens that the model's ", config.max_positions, " positions can take");
+               " tokens that the model's ", config.trained_positions, " positions can take");
   }
   if (options.context_window >= tokens) {
     fail_usage("--context-window ", options.context_window, " leaves nothing of the ", tokens,
@@ -39,7 +39,7 @@ BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig&
   rules.break_mode = options.break_mode;
   rules.block_size = tokens - options.context_window;
   rules.context_window = options.context_window;
-  rules.max_positions = config.max_positions;
+  rules.max_positions = config.trained_positions;
   rules.first_input = kind == TextKind::kLines ? config.eos_token() : config.start_token;
   if (has_begin_token) rules.begin_token = config.start_token;
   rules.capacity = capacity;

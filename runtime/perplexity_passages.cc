@@ -11,10 +11,11 @@ TextKind text_kind_of(const std::string& input) {
 }
 
 PassageReader::PassageReader(const std::string& input, TextKind kind, const Tokenizer& tokenizer,
-                             int32_t eos_token)
+                             int32_t eos_token, SpecialTokens special_tokens)
     : lines_(input, kind == TextKind::kLines ? LineForm::kText : LineForm::kRecords),
       kind_(kind),
       tokenizer_(tokenizer),
+      special_tokens_(special_tokens),
       eos_token_(eos_token) {}
 
 std::optional<Passage> PassageReader::next() {
@@ -23,11 +24,11 @@ std::optional<Passage> PassageReader::next() {
   Passage passage;
   passage.line = lines_.line_number();
   if (kind_ == TextKind::kLines) {
-    passage.ids = tokenizer_.encode(check_utf8(*line));
+    passage.ids = tokenizer_.encode(check_utf8(*line), special_tokens_);
     passage.ids.push_back(eos_token_);
   } else {
     const TextRecord record = parse_text_record(*line, passage.line, name(), TextId::kIgnored);
-    passage.ids = tokenizer_.encode(record.text);
+    passage.ids = tokenizer_.encode(record.text, special_tokens_);
     document_bytes_ += static_cast<int64_t>(record.text.size());
   }
   return passage;

@@ -30,9 +30,10 @@ struct Passage {
 /// Reads and encodes one passage at a time.
 class PassageReader {
  public:
-  /// `tokenizer` must outlive the reader. Throws Error(kInput) when `input` cannot be opened.
+  /// `tokenizer` must outlive the reader; `special_tokens` is what it adds to a passage. Throws
+  /// Error(kInput) when `input` cannot be opened.
   PassageReader(const std::string& input, TextKind kind, const Tokenizer& tokenizer,
-                int32_t eos_token);
+                int32_t eos_token, SpecialTokens special_tokens = SpecialTokens::kAdd);
 
   /// Empty at the end. Throws Error(kInput) naming the line of what is not UTF-8 or no document.
   std::optional<Passage> next();
@@ -49,6 +50,7 @@ class PassageReader {
   LineReader lines_;
   TextKind kind_;
   const Tokenizer& tokenizer_;
+  SpecialTokens special_tokens_;
   int32_t eos_token_;
   int64_t document_bytes_ = 0;
 };

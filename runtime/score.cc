@@ -21,10 +21,17 @@ struct RootState {
 ScoreInputOptions input_options(const ScoreOptions& options, const ModelConfig& config) {
   ScoreInputOptions input;
   input.vocab_size = config.vocab_size;
-  input.max_positions = config.max_positions;
+  // What is not read before it runs, or is cut to fit, keeps to what the model was made for.
+  const bool is_bounded = options.truncate != Truncate::kError || !can_read_twice(options.input);
+  input.max_positions = is_bounded ? config.trained_positions : config.max_positions;
+  input.convention = config.start_token == ModelConfig::kNoToken ? TextConvention::kHuggingFace
+                                                                 : TextConvention::kFairseq;
+  input.convention = config.start_token == ModelConfig::kNoToken ? TextConvention::kHuggingFace
+                                                                 : TextConvention::kFairseq;
   input.eos = config.eos_token();
   input.pad = config.pad_token;
   input.truncate = options.truncate;
+  input.special_tokens = options.run.tokenizer.special_tokens;
   input.source = options.input == "-" ? "standard input" : options.input;
   return input;
 }
@@ -45,7 +52,7 @@ RequestSummary prepare_root(const ScoreOptions& options, const ModelJob& job, co
   require_other_files(job.files_read(options.input), options.output);
   root.writer.emplace(options.output);
   write_meta(options.output, job.meta());
-  if (!can_read_twice(options.input)) return unknown_requests(config.max_positions, form);
+  if (!can_read_twice(options.input)) return unknown_requests(config.trained_positions, form);
   const RequestSummary summary =
       check_requests(options.input, root.tokenizer.get(), root.input, form);
   log_info(summary.num_requests, " requests, ", summary.total_rows, " rows");

@@ -14,24 +14,17 @@ namespace {
 /// is written before memory fills up.
 constexpr size_t kMaxPending = 65536;
 
-/// The log-probs that a sequence gives: without a start token the first id has none.
-int64_t num_targets(const ScoreSequence& sequence, const UnitForm& form) {
-  const auto count = static_cast<int64_t>(sequence.token_ids.size());
-  return form.start_token == ModelConfig::kNoToken ? std::min(sequence.num_scored, count - 1)
-                                                   : sequence.num_scored;
-}
-
 /// The rows of a sequence: the start token, where there is one, and all tokens but the last, whose
 /// row nobody asks for. In a capacity batch that row competes for the experts like any other.
 StepSequence make_step_sequence(const ScoreSequence& sequence, int64_t number,
                                 const UnitForm& form) {
   StepSequence step;
   step.sequence = number;
-  if (form.start_token != ModelConfig::kNoToken) step.input_ids.push_back(form.start_token);
+  if (sequence.first_token == FirstToken::kAfterStart) step.input_ids.push_back(form.start_token);
   const size_t unused = form.capacity || sequence.token_ids.empty() ? 0 : 1;
   const auto inputs = std::span(sequence.token_ids).first(sequence.token_ids.size() - unused);
   for (const int32_t id : inputs) step.input_ids.push_back(id);
-  const int64_t targets = num_targets(sequence, form);
+  const int64_t targets = sequence.num_logprobs();
   const auto num_rows = static_cast<int64_t>(step.input_ids.size() + unused) - 1;
   step.first_target_row = num_rows - targets;
   step.target_ids.assign(sequence.token_ids.end() - targets, sequence.token_ids.end());
@@ -63,7 +56,7 @@ std::optional<ScoreGroup> ScoreGroups::next() {
     std::optional<RequestStream::Item> item = requests_.next();
     if (!item) break;
     const int64_t number = next_number_++;
-    if (form_.capacity || num_targets(item->sequence, form_) > 0) {
+    if (form_.capacity || item->sequence.num_logprobs() > 0) {
       sequences.push_back(make_step_sequence(item->sequence, number, form_));
     }
     group.tasks.push_back({std::move(item->request), std::move(item->sequence)});
@@ -158,7 +151,7 @@ void Scorer::write(const ScoreTask& task) {
   ScoreResult result;
   result.id = task.request.id;
   result.token_ids.assign(sequence.token_ids.end() - sequence.num_scored, sequence.token_ids.end());
-  const int64_t targets = num_targets(sequence, settings_.form);
+  const int64_t targets = sequence.num_logprobs();
   const SequenceOutput output = task.output.value_or(SequenceOutput{});
   SWITCHYARD_CHECK(static_cast<int64_t>(output.logprobs.size()) == targets, "a result is missing");
   result.token_logprobs = output.logprobs;

@@ -31,6 +31,16 @@ std::vector<TextRecord> read_texts(LineReader& lines) {
   return texts;
 }
 
+/// Fills the ids, and the text of those that stand for the text itself.
+void tokenize_text(const Tokenizer& tokenizer, const std::string& text,
+                   const TokenizerOptions& options, TokenizedText& result) {
+  result.ids = tokenizer.encode(text, SpecialTokens::kNone);
+  result.decoded = tokenizer.decode(result.ids, SpecialText::kKeep);
+  if (options.special_tokens == SpecialTokens::kAdd) {
+    result.ids = tokenizer.encode(text, SpecialTokens::kAdd);
+  }
+}
+
 void tokenize_all(const TokenizeOptions& options, int num_threads) {
   const std::unique_ptr<Tokenizer> tokenizer =
       open_tokenizer_folder(options.tokenizer, options.model);
@@ -48,8 +58,7 @@ void tokenize_all(const TokenizeOptions& options, int num_threads) {
     pool.parallel_for(static_cast<int64_t>(texts.size()), [&](int64_t i, int /*thread*/) {
       TokenizedText& result = results[static_cast<size_t>(i)];
       result.id = std::move(texts[static_cast<size_t>(i)].id);
-      result.ids = tokenizer->encode(texts[static_cast<size_t>(i)].text);
-      result.decoded = tokenizer->decode(result.ids);
+      tokenize_text(*tokenizer, texts[static_cast<size_t>(i)].text, options.tokenizer, result);
     });
     for (const TokenizedText& result : results) {
       writer.append(format_result(result));

@@ -19,9 +19,10 @@ struct TokenizeOptions {
   LogLevel log_level = LogLevel::kInfo;
 };
 
-/// Encodes every text of options.input and decodes its ids, in order, into options.output,
-/// OUT.partial while it runs. Rank 0 works, the others wait. Collective. Throws AgreedError on
-/// every rank.
+/// Encodes every text of options.input, in order, into options.output, OUT.partial while it runs:
+/// "ids" with what the options let the tokenizer add, "decoded" the text of the ids without that,
+/// special tokens that stand in the text included. Rank 0 works, the others wait. Collective.
+/// Throws AgreedError on every rank.
 void run_tokenize(const TokenizeOptions& options, ControlChannel& control);
 
 }  // namespace switchyard

@@ -24,7 +24,7 @@ class TensorWalk {
       add_matrix(names.output + ".weight", config_.vocab_size, width);
     }
     if (config_.output_bias == HasBias::kYes) {
-      add_vector(names.output + ".bias", config_.vocab_size);
+      add_vector(names.output_bias, config_.vocab_size);
     }
   }
 

@@ -149,6 +149,7 @@ void read_positions(const SettingReader& settings, ModelConfig& config) {
   if (config.position_kind == PositionKind::kSinusoidal) {
     config.max_positions = std::min(config.max_positions, kMostSinusoidalPositions);
   }
+  config.trained_positions = config.max_positions;
 }
 
 }  // namespace

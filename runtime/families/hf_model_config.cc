@@ -14,6 +14,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr int64_t kMaxLayers = 65536;
+constexpr int64_t kMostPositions = int64_t{1} << 30;
 
 HasBias bias(const FamilySettings& settings, std::string_view name) {
   return settings.flag(name) ? HasBias::kYes : HasBias::kNo;
@@ -24,7 +25,8 @@ void read_sizes(const FamilySettings& settings, ModelConfig& config) {
   config.vocab_size = settings.integer("vocab_size", 1, 1 << 30);
   config.layers.assign(static_cast<size_t>(settings.integer("num_layers", 1, kMaxLayers)),
                        FfnKind::kDense);
-  config.max_positions = settings.integer("max_positions", 1, 1 << 30);
+  config.trained_positions = settings.integer("max_positions", 1, kMostPositions);
+  config.max_positions = config.trained_positions;
   config.ffn_size = settings.integer_or("ffn_size", 0);
   config.ffn_bias = bias(settings, "ffn_bias");
   config.ffn_form.activation =
@@ -91,7 +93,8 @@ void read_windows(const FamilySettings& settings, ModelConfig& config) {
   const bool is_on = !settings.has("window_enabled") || settings.flag("window_enabled");
   const json::value& kinds = settings.value("window_layer_types");
   const int64_t first = settings.integer_or("window_first_layer", 0);
-  const int64_t window = is_on ? settings.integer_or("window", 0) : 0;
+  const int64_t size = settings.integer_or("window", 0);
+  const int64_t window = is_on ? size : 0;
   if (!kinds.is_null() && !kinds.is_string() && !kinds.is_array()) {
     settings.refuse("window_layer_types", "expected a list with the kind of each layer");
   }
@@ -150,17 +153,12 @@ void read_positions(const FamilySettings& settings, ModelConfig& config) {
   if (config.position_kind != PositionKind::kRotary) return;
   const int64_t rotary_head =
       config.attention == AttentionKind::kLatent ? config.latent.rope_dim : config.head_dim;
-  const RopeSettings rope = read_rope_settings(settings, rotary_head, config.max_positions);
+  const RopeSettings rope = read_rope_settings(settings, rotary_head, config.trained_positions);
   config.rope = rope.rope;
   config.attention_scale =
       static_cast<float>(static_cast<double>(config.attention_scale) * rope.softmax_scale);
-  // Frequencies that grow with a sequence have no end of their own.
-  constexpr int64_t kDynamicGrowth = 8;
-  if (config.rope.scaling == RopeScaling::kDynamic) {
-    const auto growth =
-        std::max(kDynamicGrowth, static_cast<int64_t>(std::ceil(config.rope.factor)));
-    config.max_positions = std::min(config.max_positions * growth, int64_t{1} << 30);
-  }
+  // They are computed, not stored: what ends the positions is what the model was trained for.
+  config.max_positions = kMostPositions;
 }
 
 /// A setting that is one number for all layers, or a list in which all are equal.

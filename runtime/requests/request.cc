@@ -1,5 +1,6 @@
 #include "runtime/requests/request.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/json/basic_parser_impl.hpp>
 #include <limits>
@@ -292,6 +293,14 @@ std::string describe(const RequestId& id) {
   append_json_string(std::string_view(text).substr(0, length), quoted);
   return length == text.size() ? quoted : quoted + "...";
 }
+
+int64_t ScoreSequence::num_rows() const {
+  const int64_t num_tokens = static_cast<int64_t>(token_ids.size());
+  if (first_token == FirstToken::kAfterStart || num_tokens == 0) return num_tokens;
+  return num_tokens - 1;
+}
+
+int64_t ScoreSequence::num_logprobs() const { return std::min(num_scored, num_rows()); }
 
 std::string describe_place(const Request& request, const std::string& source) {
   return concat(source, ":", request.line, ": request ", describe(request.id));

@@ -53,11 +53,24 @@ TextRecord parse_text_record(std::string_view line, int64_t line_number, const s
 /// Where a request stands, as messages begin: "IN.jsonl:12: request \"seven\"".
 std::string describe_place(const Request& request, const std::string& source);
 
-/// A request ready to run: one sequence of ids, the last `num_scored` of which are reported.
+/// What the first id of a sequence is conditioned on.
+enum class FirstToken : uint8_t {
+  kAfterStart,  ///< the model's start token, which is the first input
+  kAlone,       ///< nothing: it is the first input itself and has no log-prob
+};
+
+/// A request ready to run: one sequence of ids, the last `num_scored` of which are reported. If
+/// these are all ids and the first one stands alone, it is reported without a log-prob.
 struct ScoreSequence {
   std::vector<int32_t> token_ids;
   int64_t num_scored = 0;
+  FirstToken first_token = FirstToken::kAfterStart;
   bool is_pair = false;  // the result carries "is_greedy"
+
+  /// Rows of input that scoring needs: the last id is never one.
+  int64_t num_rows() const;
+  /// How many of the ids get a log-prob: num_scored, or one less.
+  int64_t num_logprobs() const;
 };
 
 /// One result, written by format_result.

@@ -60,7 +60,8 @@ FairseqTokenizer::FairseqTokenizer(const FairseqTokenizerFiles& files,
   }
 }
 
-std::vector<int32_t> FairseqTokenizer::encode(std::string_view text) const {
+std::vector<int32_t> FairseqTokenizer::encode(std::string_view text,
+                                              SpecialTokens /*special*/) const {
   std::vector<int32_t> ids;
   if (newlines_ == Newlines::kKeep) {
     append_ids(text, ids);
@@ -91,13 +92,14 @@ void FairseqTokenizer::append_ids(std::string_view text, std::vector<int32_t>& i
   }
 }
 
-std::string FairseqTokenizer::decode(std::span<const int32_t> ids) const {
+std::string FairseqTokenizer::decode(std::span<const int32_t> ids, SpecialText special) const {
   std::string bytes;
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab_size()) {
       fail_input("id ", id, " cannot be decoded: the vocabulary has the ids 0 to ",
                  vocab_size() - 1);
     }
+    if (special == SpecialText::kSkip && id == FairseqIds::kPad) continue;
     bytes += bytes_of_id_[id];
   }
   return replace_invalid_utf8(bytes);

@@ -17,17 +17,18 @@ namespace switchyard {
 
 /// The symbols of the dictionary are the decimal ids of the BPE; a piece without one becomes <unk>.
 /// With Newlines::kEos a text is split as Python's str.splitlines does and every line that has an
-/// end is followed by </s>. Nothing is stripped here.
+/// end is followed by </s>. Nothing is stripped here, and nothing else is added to a text.
 class FairseqTokenizer final : public Tokenizer {
  public:
   /// See load_fairseq_tokenizer.
   FairseqTokenizer(const FairseqTokenizerFiles& files, std::optional<int64_t> embedding_rows,
                    Newlines newlines);
 
-  std::vector<int32_t> encode(std::string_view text) const override;
-  /// <s> and </s> are left out; other symbols that are no BPE id (<unk>, <pad>, madeupword0000)
-  /// appear as their names. Throws Error(kInput) for an id outside the vocabulary.
-  std::string decode(std::span<const int32_t> ids) const override;
+  std::vector<int32_t> encode(std::string_view text, SpecialTokens special) const override;
+  /// <s> and </s> are left out in any case, as the reference does; other symbols that are no BPE id
+  /// (<unk>, <pad>, madeupword0000) appear as their names. SpecialText::kSkip leaves out <pad> too;
+  /// <unk> stands for a piece of the text. Throws Error(kInput) for an id outside the vocabulary.
+  std::string decode(std::span<const int32_t> ids, SpecialText special) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(bytes_of_id_.size()); }
 
  private:

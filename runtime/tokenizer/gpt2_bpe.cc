@@ -2,13 +2,12 @@
 #include "runtime/checkpoint/random_file.h"
 
 #include <algorithm>
-#include <array>
-#include <boost/json.hpp>
-#include <limits>
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/tokenizer/gpt2_words.h"
+#include "runtime/tokenizer/json_file.h"
 #include "runtime/tokenizer/text_file.h"
 #include "runtime/tokenizer/unicode_text.h"
 
@@ -21,58 +20,18 @@ constexpr char kHelp[] =
 
 constexpr int32_t kNone = -1;
 
-// The character that stands for each byte in the two files: the byte itself where it is a printable
-// character of Latin-1, else the next free one from U+0100 on.
-std::array<char32_t, 256> byte_alphabet() {
-  std::array<char32_t, 256> alphabet{};
-  char32_t next_free = 0x100;
-  for (char32_t byte = 0; byte < 256; ++byte) {
-    const bool is_printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
-    alphabet[byte] = is_printable ? byte : next_free++;
-  }
-  return alphabet;
-}
-
 // The bytes a piece of the vocabulary stands for. A piece with a character outside the alphabet (a
 // special token with a space, say) stands for its own text.
 std::string bytes_of_piece(std::string_view piece) {
-  static const auto byte_of = [] {
-    std::unordered_map<char32_t, char> map;
-    const auto alphabet = byte_alphabet();
-    for (int byte = 0; byte < 256; ++byte) map[alphabet[byte]] = static_cast<char>(byte);
-    return map;
-  }();
-  std::string bytes;
-  for (size_t at = 0; at < piece.size();) {
-    const CodePoint point = decode_code_point(piece, at);
-    const auto found = byte_of.find(point.value);
-    if (found == byte_of.end()) return std::string(piece);
-    bytes += found->second;
-    at += point.length;
-  }
-  return bytes;
+  return from_byte_alphabet(piece).value_or(std::string(piece));
 }
 
 using PieceIds = std::unordered_map<std::string, int32_t>;
 
-int32_t read_id(const boost::json::value& value, std::string_view piece, const std::string& path) {
-  if (value.is_int64()) {
-    const int64_t id = value.get_int64();
-    if (id >= 0 && id <= std::numeric_limits<int32_t>::max()) return static_cast<int32_t>(id);
-  }
-  fail_input(path, ": the id of piece '", printable(piece),
-             "' must be an integer from 0 to 2147483647, not ", boost::json::serialize(value));
-}
-
 PieceIds read_encoder(const std::string& path) {
-  const std::string text = read_text_file(path, kHelp);
-  boost::system::error_code error;
-  const boost::json::value json = boost::json::parse(text, error);
-  if (error) fail_input(path, " is not valid JSON (", error.message(), "): ", kHelp);
-  if (!json.is_object()) fail_input(path, ": expected one JSON object {piece: id}; ", kHelp);
   PieceIds ids;
-  for (const auto& [piece, value] : json.get_object()) {
-    ids.emplace(std::string(piece), read_id(value, piece, path));
+  for (const auto& [piece, value] : read_json_object(path, kHelp)) {
+    ids.emplace(std::string(piece), read_token_id(value, piece, path));
   }
   return ids;
 }
@@ -92,9 +51,8 @@ class Gpt2Bpe::Builder {
   void build() {
     encoder_ = read_encoder(encoder_path_);
     add_bytes();
-    for (const char32_t character : byte_alphabet()) {
-      std::string piece;
-      append_utf8(character, piece);
+    for (int byte = 0; byte < 256; ++byte) {
+      const std::string piece = to_byte_alphabet(std::string(1, static_cast<char>(byte)));
       if (intern(piece) == kNone) {
         fail_input(encoder_path_, " lacks the single-byte piece '", printable(piece), "': ", kHelp);
       }

@@ -16,7 +16,7 @@ Gpt2Tokenizer::Gpt2Tokenizer(const std::string& directory)
     : bpe_(directory + "/encoder.json", directory + "/vocab.bpe"),
       end_of_text_(bpe_.find_id(kEndOfText)) {}
 
-std::vector<int32_t> Gpt2Tokenizer::encode(std::string_view text) const {
+std::vector<int32_t> Gpt2Tokenizer::encode(std::string_view text, SpecialTokens /*special*/) const {
   std::vector<int32_t> ids;
   size_t begin = 0;
   while (end_of_text_ >= 0) {
@@ -30,9 +30,10 @@ std::vector<int32_t> Gpt2Tokenizer::encode(std::string_view text) const {
   return ids;
 }
 
-std::string Gpt2Tokenizer::decode(std::span<const int32_t> ids) const {
+std::string Gpt2Tokenizer::decode(std::span<const int32_t> ids, SpecialText special) const {
   std::string bytes;
   for (const int32_t id : ids) {
+    if (special == SpecialText::kSkip && id == end_of_text_) continue;
     const std::string* piece = bpe_.find_bytes(id);
     if (piece == nullptr) fail_input("id ", id, " cannot be decoded: encoder.json has no such id");
     bytes += *piece;

@@ -23,6 +23,12 @@ enum class SpecialTokens {
   kNone,  ///< nothing
 };
 
+/// What decode() does with special tokens.
+enum class SpecialText {
+  kKeep,  ///< their text stands in the result
+  kSkip,  ///< they are left out
+};
+
 /// Maps UTF-8 text to the model's token ids. Immutable and thread-safe.
 class Tokenizer {
  public:
@@ -33,9 +39,9 @@ class Tokenizer {
 
   /// Linear-time in the length of the text up to the merges of one word. Invalid UTF-8 is encoded
   /// as U+FFFD, as a lenient decoder would read it.
-  virtual std::vector<int32_t> encode(std::string_view text) const = 0;
+  virtual std::vector<int32_t> encode(std::string_view text, SpecialTokens special) const = 0;
   /// Inverse of encode on what encode gives; invalid UTF-8 in the result becomes U+FFFD.
-  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  virtual std::string decode(std::span<const int32_t> ids, SpecialText special) const = 0;
   /// Ids are below this.
   virtual int64_t vocab_size() const = 0;
 };

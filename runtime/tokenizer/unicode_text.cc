@@ -24,6 +24,15 @@ LeadByte read_lead_byte(unsigned char byte) {
   return {};
 }
 
+// str.isspace: white space by category or by direction, hence U+001C to U+001F too.
+bool is_python_space(char32_t value) {
+  if (value >= 0x2000 && value <= 0x200A) return true;
+  for (const char32_t space : {0x20, 0x85, 0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}) {
+    if (value == space) return true;
+  }
+  return (value >= 0x9 && value <= 0xD) || (value >= 0x1C && value <= 0x1F);
+}
+
 }  // namespace
 
 CodePoint decode_code_point(std::string_view text, size_t at) {
@@ -65,6 +74,20 @@ size_t find_invalid_utf8(std::string_view text) {
     at += point.length;
   }
   return text.npos;
+}
+
+std::string_view strip_trailing_spaces(std::string_view text) {
+  while (!text.empty()) {
+    size_t at = text.size() - 1;
+    while (at > 0 && text.size() - at < 3 &&
+           (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) {
+      --at;
+    }
+    const CodePoint last = decode_code_point(text, at);
+    if (!last.is_valid || !is_python_space(last.value)) break;
+    text.remove_suffix(text.size() - at);
+  }
+  return text;
 }
 
 void append_utf8(char32_t value, std::string& text) {

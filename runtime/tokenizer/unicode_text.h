@@ -29,6 +29,9 @@ std::string replace_invalid_utf8(std::string_view text);
 /// Where the first bytes that are not UTF-8 begin, npos when there are none.
 size_t find_invalid_utf8(std::string_view text);
 
+/// The text without the white space at its end, as Python's str.rstrip leaves it.
+std::string_view strip_trailing_spaces(std::string_view text);
+
 /// Appends the UTF-8 bytes of a scalar value (at most U+10FFFF, no surrogate).
 void append_utf8(char32_t value, std::string& text);
 

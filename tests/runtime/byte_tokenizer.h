@@ -14,10 +14,10 @@ namespace switchyard {
 /// Every byte is a token.
 class ByteTokenizer : public Tokenizer {
  public:
-  std::vector<int32_t> encode(std::string_view text) const override {
+  std::vector<int32_t> encode(std::string_view text, SpecialTokens) const override {
     return {text.begin(), text.end()};
   }
-  std::string decode(std::span<const int32_t> ids) const override {
+  std::string decode(std::span<const int32_t> ids, SpecialText) const override {
     return {ids.begin(), ids.end()};
   }
   int64_t vocab_size() const override { return 128; }

@@ -18,12 +18,12 @@ using Ids = std::vector<int32_t>;
 /// Digits are their own ids, '.' is </s>.
 class DigitTokenizer final : public Tokenizer {
  public:
-  Ids encode(std::string_view text) const override {
+  Ids encode(std::string_view text, SpecialTokens) const override {
     Ids ids;
     for (const char letter : text) ids.push_back(letter == '.' ? 2 : letter - '0');
     return ids;
   }
-  std::string decode(std::span<const int32_t>) const override { return ""; }
+  std::string decode(std::span<const int32_t>, SpecialText) const override { return ""; }
   int64_t vocab_size() const override { return 10; }
 };
 
@@ -131,6 +131,99 @@ TEST(ScoreInputTest, TextsNeedATokenizer) {
     expect_error(ErrorKind::kInput, {"IN.jsonl:3", "needs a tokenizer", "--tokenizer DIR"},
                  [&] { prepare_without(line); });
   }
+}
+
+/// Letters are ids from 1 on, "ab" is one token, 9, and 0 stands before a text.
+class LetterTokenizer final : public Tokenizer {
+ public:
+  Ids encode(std::string_view text, SpecialTokens special) const override {
+    Ids ids;
+    if (special == SpecialTokens::kAdd) ids.push_back(0);
+    for (size_t at = 0; at < text.size(); ++at) {
+      const bool is_pair = text.substr(at, 2) == "ab";
+      ids.push_back(is_pair ? 9 : text[at] == ' ' ? 7 : text[at] - 'a' + 1);
+      if (is_pair) ++at;
+    }
+    return ids;
+  }
+  std::string decode(std::span<const int32_t>, SpecialText) const override { return ""; }
+  int64_t vocab_size() const override { return 10; }
+};
+
+ScoreInputOptions hugging_face_options() {
+  ScoreInputOptions options = default_options();
+  options.convention = TextConvention::kHuggingFace;
+  options.pad = -1;
+  options.eos = -1;
+  return options;
+}
+
+ScoreSequence prepare_letters(std::string_view line,
+                              const ScoreInputOptions& options = hugging_face_options()) {
+  const LetterTokenizer tokenizer;
+  return prepare_score_input(parse_request(line, 3, "IN.jsonl"), &tokenizer, options);
+}
+
+TEST(ScoreInputHuggingFaceTest, NothingStandsBeforeTheFirstToken) {
+  const ScoreSequence text = prepare_letters(R"({"id": 1, "text": "cab"})");
+  expect_sequence(text, {0, 3, 9}, 3);
+  EXPECT_EQ(text.first_token, FirstToken::kAlone);
+  EXPECT_EQ(text.num_rows(), 2);
+  EXPECT_EQ(text.num_logprobs(), 2);
+  const ScoreSequence ids = prepare_letters(R"({"id": 1, "token_ids": [2, 1, 2]})");
+  expect_sequence(ids, {2, 1, 2}, 3);
+  EXPECT_EQ(ids.num_logprobs(), 2);
+  const ScoreSequence empty = prepare_letters(R"({"id": 1, "token_ids": []})");
+  EXPECT_EQ(empty.num_rows(), 0);
+  EXPECT_EQ(empty.num_logprobs(), 0);
+  const ScoreSequence pair =
+      prepare_letters(R"({"id": 1, "context_token_ids": [5], "continuation_token_ids": [6, 2]})");
+  EXPECT_EQ(pair.num_rows(), 2);
+  EXPECT_EQ(pair.num_logprobs(), 2);
+  const ScoreSequence fairseq = prepare_text("567");
+  EXPECT_EQ(fairseq.first_token, FirstToken::kAfterStart);
+  EXPECT_EQ(fairseq.num_rows(), 3);
+  EXPECT_EQ(fairseq.num_logprobs(), 3);
+  ScoreInputOptions plain = hugging_face_options();
+  plain.special_tokens = SpecialTokens::kNone;
+  expect_sequence(prepare_letters(R"({"id": 1, "text": "cab"})", plain), {3, 9}, 2);
+}
+
+TEST(ScoreInputHuggingFaceTest, SpacesMoveFromTheContextToTheContinuation) {
+  const auto pair = [](const std::string& context, const std::string& continuation) {
+    return prepare_letters("{\"id\": 1, \"context\": \"" + context + "\", \"continuation\": \"" +
+                           continuation + "\"}");
+  };
+  expect_sequence(pair("c", "d"), {0, 3, 4}, 1);
+  expect_sequence(pair("c  ", "d"), {0, 3, 7, 7, 4}, 3);
+  expect_sequence(pair("c", " d"), {0, 3, 7, 4}, 2);
+  expect_sequence(pair("  ", "d"), {0, 7, 7, 4}, 3);
+  // Both together have as many tokens as the context alone: none is left to score.
+  expect_sequence(pair("a", "b"), {0, 1}, 0);
+  // The context keeps its own tokens.
+  expect_sequence(pair("a", "bc"), {0, 1, 3}, 1);
+  expect_sequence(pair("c", ""), {0, 3}, 0);
+  EXPECT_TRUE(pair("c", "d").is_pair);
+}
+
+TEST(ScoreInputHuggingFaceTest, EveryPositionHoldsAToken) {
+  ScoreInputOptions options = hugging_face_options();
+  const auto ids = [&](const char* line) { return prepare_letters(line, options); };
+  EXPECT_EQ(ids(R"({"id": 1, "token_ids": [1,2,3,4,5,6]})").num_scored, 6);
+  expect_error(ErrorKind::kInput, {"7 tokens", "positions for 6;", "--truncate left"},
+               [&] { ids(R"({"id": 1, "token_ids": [1,2,3,4,5,6,7]})"); });
+  options.truncate = Truncate::kLeft;
+  expect_sequence(ids(R"({"id": 1, "token_ids": [1,2,3,4,5,6,7]})"), {2, 3, 4, 5, 6, 7}, 6);
+  expect_sequence(
+      ids(R"({"id": 1, "context_token_ids": [1,2,3], "continuation_token_ids": [4,5,6,7,8]})"),
+      {3, 4, 5, 6, 7, 8}, 5);
+  expect_error(ErrorKind::kInput, {"continuation of 6 tokens", "positions for 5", "context's last"},
+               [&] {
+                 ids(R"({"id": 1, "context_token_ids": [1],
+                         "continuation_token_ids": [2,3,4,5,6,7]})");
+               });
+  expect_error(ErrorKind::kInput, {"token_ids[0] is -1", "0 to 9"},
+               [&] { ids(R"({"id": 1, "token_ids": [-1]})"); });
 }
 
 /// Requests of the small trained model against the ids that the reference scored.

@@ -34,47 +34,50 @@ TEST(FairseqTokenizerTest, AgreesWithTheReferenceOnEveryText) {
     const auto expected = boost::json::parse(line).as_object();
     const auto ids = boost::json::value_to<Ids>(expected.at("dict_ids"));
     const std::string text(expected.at("text").as_string());
-    EXPECT_EQ(tokenizer->encode(text), ids) << text;
-    EXPECT_EQ(tokenizer->decode(ids), expected.at("decoded").as_string()) << text;
+    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::kAdd), ids) << text;
+    EXPECT_EQ(tokenizer->decode(ids, SpecialText::kKeep), expected.at("decoded").as_string())
+        << text;
   }
   EXPECT_EQ(num_texts, 300);
 }
 
 TEST(FairseqTokenizerTest, NewlinesKeptAreCharacters) {
   const auto tokenizer = load_model_tokenizer(Newlines::kKeep);
-  const Ids newline = tokenizer->encode("\n");
+  const Ids newline = tokenizer->encode("\n", SpecialTokens::kAdd);
   ASSERT_EQ(newline.size(), 1u);
   EXPECT_GT(newline[0], FairseqIds::kUnk);
-  EXPECT_EQ(tokenizer->decode(newline), "\n");
+  EXPECT_EQ(tokenizer->decode(newline, SpecialText::kKeep), "\n");
 }
 
 TEST(FairseqTokenizerTest, EveryLineEndIsOneEos) {
   const auto tokenizer = load_model_tokenizer(Newlines::kEos);
-  const Ids a = tokenizer->encode("a");
-  const Ids b = tokenizer->encode("b");
+  const Ids a = tokenizer->encode("a", SpecialTokens::kAdd);
+  const Ids b = tokenizer->encode("b", SpecialTokens::kAdd);
   ASSERT_EQ(a.size(), 1u);
   for (const char* end :
        {"\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\u0085", "\u2028", "\u2029"}) {
-    EXPECT_EQ(tokenizer->encode(concat("a", end, "b")), (Ids{a[0], 2, b[0]}));
-    EXPECT_EQ(tokenizer->encode(concat("a", end)), (Ids{a[0], 2}));
+    EXPECT_EQ(tokenizer->encode(concat("a", end, "b"), SpecialTokens::kAdd), (Ids{a[0], 2, b[0]}));
+    EXPECT_EQ(tokenizer->encode(concat("a", end), SpecialTokens::kAdd), (Ids{a[0], 2}));
   }
-  EXPECT_EQ(tokenizer->encode("\n\r"), (Ids{2, 2}));
-  EXPECT_EQ(tokenizer->encode("\r\n\na"), (Ids{2, 2, a[0]}));
-  EXPECT_EQ(tokenizer->encode(""), Ids{});
+  EXPECT_EQ(tokenizer->encode("\n\r", SpecialTokens::kAdd), (Ids{2, 2}));
+  EXPECT_EQ(tokenizer->encode("\r\n\na", SpecialTokens::kAdd), (Ids{2, 2, a[0]}));
+  EXPECT_EQ(tokenizer->encode("", SpecialTokens::kAdd), Ids{});
   // Neighbours of the line ends above.
   for (const char* other : {"\t", "\x1b", "\x1f", "\u0084", "\u0086", "\u2027", "\u202A"}) {
-    const Ids ids = tokenizer->encode(concat("a", other, "b"));
+    const Ids ids = tokenizer->encode(concat("a", other, "b"), SpecialTokens::kAdd);
     EXPECT_EQ(std::count(ids.begin(), ids.end(), 2), 0) << other;
   }
 }
 
 TEST(FairseqTokenizerTest, DecodesSpecialSymbols) {
   const auto tokenizer = load_model_tokenizer(Newlines::kKeep);
-  EXPECT_EQ(tokenizer->decode(Ids{0, 2}), "");
-  EXPECT_EQ(tokenizer->decode(Ids{1, 3}), "<pad><unk>");
-  EXPECT_EQ(tokenizer->decode(Ids{2935}), "madeupword0005");
-  expect_error(ErrorKind::kInput, {"2936", "0 to 2935"}, [&] { tokenizer->decode(Ids{2936}); });
-  expect_error(ErrorKind::kInput, {"-1"}, [&] { tokenizer->decode(Ids{-1}); });
+  EXPECT_EQ(tokenizer->decode(Ids{0, 2}, SpecialText::kKeep), "");
+  EXPECT_EQ(tokenizer->decode(Ids{1, 3}, SpecialText::kKeep), "<pad><unk>");
+  EXPECT_EQ(tokenizer->decode(Ids{0, 1, 2, 3}, SpecialText::kSkip), "<unk>");
+  EXPECT_EQ(tokenizer->decode(Ids{2935}, SpecialText::kKeep), "madeupword0005");
+  expect_error(ErrorKind::kInput, {"2936", "0 to 2935"},
+               [&] { tokenizer->decode(Ids{2936}, SpecialText::kKeep); });
+  expect_error(ErrorKind::kInput, {"-1"}, [&] { tokenizer->decode(Ids{-1}, SpecialText::kKeep); });
 }
 
 TEST(FairseqTokenizerTest, DictionaryOfAnotherVocabulary) {
@@ -90,8 +93,8 @@ TEST(FairseqTokenizerTest, PieceWithoutAnEntryIsUnknown) {
   // BPE ids 64 and 65 are "a" and "b"; 064 is not how an id is written.
   const std::string dictionary = folder.write("dict.txt", "65 10\n064 9\n");
   const auto tokenizer = load_fairseq_tokenizer({kModel, dictionary}, 6, Newlines::kKeep);
-  EXPECT_EQ(tokenizer->encode("\"b\""), (Ids{3, 4, 3}));
-  EXPECT_EQ(tokenizer->encode("a"), Ids{3});
+  EXPECT_EQ(tokenizer->encode("\"b\"", SpecialTokens::kAdd), (Ids{3, 4, 3}));
+  EXPECT_EQ(tokenizer->encode("a", SpecialTokens::kAdd), Ids{3});
 }
 
 class FairseqDictionaryTest : public testing::Test {

@@ -84,6 +84,18 @@ TEST(UnicodeTextTest, KeepsWhatIsValid) {
   EXPECT_EQ(find_invalid_utf8(all + "\xC3"), all.size());
 }
 
+TEST(UnicodeTextTest, TrailingSpacesAreThoseOfPython) {
+  for (const char* space : {"\t", "\n", "\v", "\f", "\r", "\x1C", "\x1F", " ", "\u0085", "\u00A0",
+                            "\u1680", "\u2000", "\u200A", "\u2028", "\u202F", "\u3000"}) {
+    EXPECT_EQ(strip_trailing_spaces(std::string(" a") + space + space), " a");
+    EXPECT_EQ(strip_trailing_spaces(space), "");
+  }
+  for (const char* other : {"\u200B", "\uFEFF", "\x1B", "\u180E", "\U0001F600", "\xC2", "\x80"}) {
+    EXPECT_EQ(strip_trailing_spaces(other), other);
+  }
+  EXPECT_EQ(strip_trailing_spaces(""), "");
+}
+
 // The right-hand sides are those of Python's bytes.decode("utf-8", errors="replace").
 TEST(UnicodeTextTest, ReplacesMaximalSubparts) {
   const std::string bad = "\uFFFD";

@@ -1,0 +1,129 @@
+#include "runtime/tokenizer/json/unicode_forms.h"
+
+#include <unicode/brkiter.h>
+#include <unicode/bytestream.h>
+#include <unicode/locid.h>
+#include <unicode/normalizer2.h>
+#include <unicode/uniset.h>
+#include <unicode/utext.h>
+
+#include <memory>
+
+#include "kernels/base/error.h"
+#include "runtime/tokenizer/json/characters.h"
+
+namespace switchyard {
+namespace {
+
+void check(UErrorCode status, const char* what) {
+  if (U_FAILURE(status))
+    fail_resource("the Unicode library cannot ", what, " (", u_errorName(status), ")");
+}
+
+icu::StringPiece piece_of(std::string_view text) {
+  return icu::StringPiece(text.data(), static_cast<int32_t>(text.size()));
+}
+
+const icu::Normalizer2& full_form(UnicodeForm form) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* result = nullptr;
+  switch (form) {
+    case UnicodeForm::kNfc:
+      result = icu::Normalizer2::getNFCInstance(status);
+      break;
+    case UnicodeForm::kNfd:
+      result = icu::Normalizer2::getNFDInstance(status);
+      break;
+    case UnicodeForm::kNfkc:
+      result = icu::Normalizer2::getNFKCInstance(status);
+      break;
+    case UnicodeForm::kNfkd:
+      result = icu::Normalizer2::getNFKDInstance(status);
+      break;
+  }
+  check(status, "normalise text");
+  return *result;
+}
+
+const icu::UnicodeSet& unicode_9() {
+  static const icu::UnicodeSet* set = [] {
+    UErrorCode status = U_ZERO_ERROR;
+    auto* made = new icu::UnicodeSet(u"[:age=9.0:]", status);
+    check(status, "list the characters of Unicode 9");
+    made->freeze();
+    return made;
+  }();
+  return *set;
+}
+
+using BreakIterator = std::unique_ptr<icu::BreakIterator>;
+
+BreakIterator make_grapheme_iterator() {
+  static const icu::BreakIterator* prototype = [] {
+    UErrorCode status = U_ZERO_ERROR;
+    auto* made = icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), status);
+    check(status, "find the borders of characters");
+    return made;
+  }();
+  return BreakIterator(prototype->clone());
+}
+
+void append_grapheme(const Charsmap& rules, std::string_view grapheme, std::string& result) {
+  constexpr size_t kLongestLookedUp = 5;  // bytes; the reference implementation's constant
+  if (grapheme.size() <= kLongestLookedUp) {
+    if (const auto replacement = rules.find(grapheme)) {
+      result += *replacement;
+      return;
+    }
+  }
+  for_each_character(grapheme, [&](char32_t, std::string_view bytes) {
+    result += rules.find(bytes).value_or(bytes);
+  });
+}
+
+}  // namespace
+
+std::function<std::string(std::string_view)> make_unicode_form(UnicodeForm form) {
+  const auto normalizer =
+      std::make_shared<const icu::FilteredNormalizer2>(full_form(form), unicode_9());
+  return [normalizer](std::string_view text) {
+    std::string result;
+    icu::StringByteSink<std::string> sink(&result);
+    UErrorCode status = U_ZERO_ERROR;
+    normalizer->normalizeUTF8(0, piece_of(text), sink, nullptr, status);
+    check(status, "normalise text");
+    return result;
+  };
+}
+
+std::string to_lower_case(std::string_view text) {
+  constexpr char32_t kCapitalIWithDot = 0x130;  // the only one that becomes two characters
+  std::string result;
+  for_each_character(text, [&result](char32_t character, std::string_view) {
+    if (character == kCapitalIWithDot) {
+      result += "i\u0307";
+    } else {
+      append_utf8(static_cast<char32_t>(u_tolower(static_cast<UChar32>(character))), result);
+    }
+  });
+  return result;
+}
+
+std::string apply_charsmap(const Charsmap& rules, std::string_view text) {
+  UErrorCode status = U_ZERO_ERROR;
+  const std::unique_ptr<UText, decltype(&utext_close)> input(
+      utext_openUTF8(nullptr, text.data(), static_cast<int64_t>(text.size()), &status),
+      &utext_close);
+  const BreakIterator borders = make_grapheme_iterator();
+  borders->setText(input.get(), status);
+  check(status, "find the borders of characters");
+  std::string result;
+  int32_t begin = borders->first();
+  for (int32_t end = borders->next(); end != icu::BreakIterator::DONE; end = borders->next()) {
+    append_grapheme(rules, text.substr(begin, end - begin), result);
+    begin = end;
+  }
+  return result;
+}
+
+}  // namespace switchyard
