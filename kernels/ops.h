@@ -88,12 +88,13 @@ struct HeadColumns {
 };
 
 /// y = x / sqrt(mean(x^2) + eps) * gamma over D columns of each head of each row, the mean in fp32:
-/// the norm of whole rows (one head), of each attention head, or of a row's first columns.
+/// the norm of whole rows (one head), of each attention head, or of a row's first columns. Other
+/// columns stay.
 struct RmsNormArgs {
   HeadColumns x;
   TensorView gamma;  // [D]
   float eps = 1e-6f;
-  HeadColumns out;  // as many heads; may be x
+  HeadColumns out;  // as many heads; the same columns as x, or must not overlap x
 };
 
 /// out = activation(x w^T + bias) * scale + residual. Each output is one chain of fused
@@ -116,10 +117,10 @@ struct GluArgs {
   TensorView out;  // [T, F], must not overlap x
 };
 
-/// x = max(-limit, min(x, limit)).
+/// x = max(-limit, min(x, limit)); NaN stays.
 struct ClampArgs {
-  TensorView x;  // any shape, in and out
-  float limit = 0.0f;
+  TensorView x;        // any shape, in and out
+  float limit = 0.0f;  // not below 0
 };
 
 /// out[t, h] = x[t, h] weights[h]^T for each head h, on K columns of x and N of out. An x of one
@@ -132,6 +133,8 @@ struct HeadsMatmulArgs {
 
 /// cos and sin of the rotary angles of each row: with a = fp32(positions[t] * frequencies[s, i])
 /// and s = frequency_set[t], out[t, i] = cos(a) * scales[s], out[t, h + i] = sin(a) * scales[s].
+/// Sine and cosine are those of the fp32 angle, right to the last bit but for rare cases, up to
+/// 2^40.
 struct RopeTableArgs {
   TensorView positions;      // [T] int32
   TensorView frequency_set;  // [T] int32
@@ -152,7 +155,7 @@ struct RopeArgs {
   HeadColumns x;
   TensorView table;  // [T, 2 h], by RopeTableArgs
   RopeLayout layout = RopeLayout::kHalves;
-  HeadColumns out;  // may be x
+  HeadColumns out;  // the same columns as x, or must not overlap x
 };
 
 /// Positions in one page of the key/value store; also the key block of attention (64 keys: four
@@ -214,7 +217,8 @@ struct StoreKeyValuesArgs {
 /// sequence's num_keys; with a window W over the last W of them, its own included. The scores of a
 /// page are one chain over d ascending; pages ascend with an online softmax inside a segment of
 /// kKeysPerSegment keys, segments join in ascending order. Keys that a row does not see change no
-/// bit of its result. A sink is one more score of the head that has no value: it joins last.
+/// bit of its result. A sink is one more score of its head, not scaled, that has no value: it joins
+/// behind the last segment and adds to the sum alone.
 struct AttentionArgs {
   TensorView queries;  // [T, H * d]
   int64_t num_heads = 0;

@@ -34,6 +34,7 @@ struct Command {
 const std::vector<Command>& commands();
 
 void run_score_command(const std::vector<std::string>& arguments, Job& job);
+void run_generate_command(const std::vector<std::string>& arguments, Job& job);
 void run_perplexity_command(const std::vector<std::string>& arguments, Job& job);
 void run_tokenize_command(const std::vector<std::string>& arguments, Job& job);
 void run_inspect_command(const std::vector<std::string>& arguments, Job& job);

@@ -5,6 +5,7 @@ namespace switchyard {
 const std::vector<Command>& commands() {
   static const std::vector<Command> all = {
       {"score", "exact log-probabilities of the tokens of every request", run_score_command},
+      {"generate", "continuations of prompts, one token after the other", run_generate_command},
       {"perplexity", "how well a model predicts a text", run_perplexity_command},
       {"tokenize", "the token ids of texts, and their text again", run_tokenize_command},
       {"inspect", "what a checkpoint is, from its headers alone", run_inspect_command},

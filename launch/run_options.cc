@@ -29,6 +29,25 @@ void check_capacity(const OptionTable& table, const CapacityOptions& capacity) {
   }
 }
 
+constexpr char kNumbers[] = "Numbers";
+
+std::vector<OptionSpec> arithmetic_options(RunOptions& o) {
+  return {{.name = "numerics",
+           .value_name = "CLASS",
+           .default_text = "auto",
+           .help = "arithmetic class: auto or cpu-fp32",
+           .set = store_choice(o.numerics, {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}})},
+          {.name = "attention-form",
+           .value_name = "FORM",
+           .default_text =
+               o.attention_form == AttentionForm::kExpanded ? "expanded" : "absorbed",
+           .help = "how latent attention (DeepSeek-V2, V3, Kimi-K2) is computed: expanded, with "
+                   "each head's keys and values, or absorbed, on the latent itself; other models "
+                   "have one form",
+           .set = store_choice(o.attention_form, {{"expanded", AttentionForm::kExpanded},
+                                                  {"absorbed", AttentionForm::kAbsorbed}})}};
+}
+
 std::vector<OptionSpec> capacity_options(CapacityOptions& capacity) {
   const auto set_fraction = [&capacity](const std::string& text) {
     capacity.fraction = parse_finite(text);
@@ -140,15 +159,22 @@ OptionGroup tokenizer_options(TokenizerOptions& o) {
 }
 
 OptionGroup numerics_options(RunOptions& o) {
-  OptionGroup group = {
-      "Numbers",
-      {{.name = "numerics",
-        .value_name = "CLASS",
-        .default_text = "auto",
-        .help = "arithmetic class: auto or cpu-fp32",
-        .set = store_choice(o.numerics, {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}})}},
-      [&o](const OptionTable& table) { check_capacity(table, o.capacity); }};
+  OptionGroup group = {kNumbers, arithmetic_options(o),
+                       [&o](const OptionTable& table) { check_capacity(table, o.capacity); }};
   for (OptionSpec& option : capacity_options(o.capacity)) group.options.push_back(option);
+  return group;
+}
+
+OptionGroup generation_numerics_options(RunOptions& o) {
+  const auto set_capacity = [](const std::string& text) {
+    if (text != "none") throw BadValue("none: a capacity depends on a batch of whole sequences");
+  };
+  OptionGroup group = {kNumbers, arithmetic_options(o)};
+  group.options.push_back({.name = "capacity",
+                           .value_name = "none",
+                           .default_text = "none",
+                           .help = "an expert takes every row that is routed to it",
+                           .set = set_capacity});
   return group;
 }
 

@@ -20,6 +20,8 @@ OptionSpec json_option(ResultForm& form);
 OptionGroup tokenizer_options(TokenizerOptions& options);
 /// --numerics, --capacity and what belongs to it.
 OptionGroup numerics_options(RunOptions& options);
+/// The same without a capacity, which is a matter of batches of whole sequences.
+OptionGroup generation_numerics_options(RunOptions& options);
 /// --threads, --max-batch-tokens, --exchange-buffer, --placement, --load-readers-per-node,
 /// --instruction-set.
 OptionGroup execution_options(RunOptions& options);

@@ -56,6 +56,14 @@ std::vector<ReportSection> torch_report(const std::string& path) {
   return {facts, settings, tensors};
 }
 
+std::vector<ReportSection> state_dict_report(const std::string& path) {
+  RandomFile file(path);
+  ReportSection tensors = empty_tensor_section();
+  add_tensors(read_torch_file(file, TorchLayout::kStateDict).tensors, tensors);
+  return {summary(path, torch_container_name(path), file.size(), file.bytes_read(), tensors),
+          tensors};
+}
+
 }  // namespace
 
 std::string torch_container_name(const std::string& path) {
@@ -66,7 +74,9 @@ std::string torch_container_name(const std::string& path) {
 }
 
 std::vector<ReportSection> file_report(const std::string& path) {
-  return path.ends_with(".safetensors") ? safetensors_report(path) : torch_report(path);
+  if (path.ends_with(".safetensors")) return safetensors_report(path);
+  if (path.ends_with(".bin")) return state_dict_report(path);
+  return torch_report(path);
 }
 
 }  // namespace switchyard

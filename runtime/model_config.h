@@ -132,6 +132,9 @@ enum class WeightTyping : uint8_t {
   kAsStored,  ///< each tensor in its own
 };
 
+/// ModelConfig::family of fairseq's models; all others are a model_type of Hugging Face.
+inline constexpr const char* kFairseqFamily = "fairseq";
+
 /// A decoder as the runtime builds it. Filled by the reader of a checkpoint family from the
 /// checkpoint's own configuration and validated by validate().
 struct ModelConfig {

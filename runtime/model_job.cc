@@ -15,8 +15,32 @@ RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
     constexpr int64_t kElsewhere = std::numeric_limits<int64_t>::min();
     return control.all_max(control.rank() == 0 ? value : kElsewhere, {.phase = "requests"});
   };
-  return {from_root(summary.num_requests), from_root(summary.total_rows),
-          from_root(summary.largest_unit_rows), from_root(summary.largest_unit_pages)};
+  RequestSummary shared = {from_root(summary.num_requests),
+                           from_root(summary.total_rows),
+                           from_root(summary.largest_unit_rows),
+                           from_root(summary.largest_unit_pages),
+                           {}};
+  shared.cache_pages.resize(
+      static_cast<size_t>(from_root(static_cast<int64_t>(summary.cache_pages.size()))));
+  for (size_t i = 0; i < shared.cache_pages.size(); ++i) {
+    shared.cache_pages[i] = from_root(control.rank() == 0 ? summary.cache_pages[i] : 0);
+  }
+  return shared;
+}
+
+/// The checkpoint as this run computes with it.
+Checkpoint open_for(const RunOptions& options, ControlChannel& control) {
+  Checkpoint checkpoint = open_checkpoint(options.model, control);
+  control.agree(
+      [&] {
+        const bool is_fairseq = checkpoint.config.family == kFairseqFamily;
+        if (options.capacity.mode == Capacity::kNone || is_fairseq) return;
+        fail_usage("--capacity reference is for fairseq's models; the experts of ", options.model,
+                   " (", checkpoint.config.family, ") refuse no row: leave it out");
+      },
+      {.phase = "check of the options"});
+  checkpoint.config.attention_form = options.attention_form;
+  return checkpoint;
 }
 
 }  // namespace
@@ -26,7 +50,7 @@ ModelJob::ModelJob(const RunOptions& options, Backend& backend, Communicator& wo
       backend_(backend),
       world_(world),
       control_(backend, world),
-      checkpoint_(open_checkpoint(options.model, control_)),
+      checkpoint_(open_for(options, control_)),
       numerics_(agree_on_numerics(options.numerics, backend, checkpoint_, control_)) {
   if (!is_root()) return;
   log_start();
@@ -62,6 +86,7 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   settings.largest_unit_rows = summary.largest_unit_rows;
   settings.largest_unit_pages = summary.largest_unit_pages;
   settings.total_rows = summary.total_rows;
+  settings.cache_pages = summary.cache_pages;
   settings.exchange_buffer_bytes = options_.exchange_buffer_bytes;
   settings.top_logprobs = top_logprobs;
   settings.placement = std::move(placement);

@@ -43,7 +43,10 @@ NumericsId agree_on_numerics(const std::string& requested, const Backend& backen
   id.weight_type = weight_type_text(checkpoint.config);
   id.kv_type = "fp32";
   id.wire_type = "fp32";
-  id.attention_form = "expanded";
+  const ModelConfig& config = checkpoint.config;
+  const bool is_absorbed = config.attention == AttentionKind::kLatent &&
+                           config.attention_form == AttentionForm::kAbsorbed;
+  id.attention_form = is_absorbed ? "absorbed" : "expanded";
   return id;
 }
 

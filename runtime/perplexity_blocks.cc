@@ -20,6 +20,12 @@ int64_t BlockRules::max_rows() const {
 
 BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig& config,
                             TextKind kind, const std::optional<CapacityShape>& capacity) {
+  const bool has_start = config.start_token != ModelConfig::kNoToken;
+  if (!has_start && kind == TextKind::kLines) {
+    fail_usage(
+        "--input ", options.input, ": a text file is cut into lines and blocks as fairseq ",
+        "does, for its models; give documents, one {\"text\": ...} a line, in a file NAME.jsonl");
+  }
   const bool has_begin_token = kind == TextKind::kLines && config.start_token != config.eos_token();
   const int64_t most = config.trained_positions - (has_begin_token ? 1 : 0);
   const int64_t tokens = options.tokens_per_sample == 0 ? most : options.tokens_per_sample;
@@ -40,7 +46,10 @@ BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig&
   rules.block_size = tokens - options.context_window;
   rules.context_window = options.context_window;
   rules.max_positions = config.trained_positions;
-  rules.first_input = kind == TextKind::kLines ? config.eos_token() : config.start_token;
+  rules.first_input.reset();
+  if (has_start) {
+    rules.first_input = kind == TextKind::kLines ? config.eos_token() : config.start_token;
+  }
   if (has_begin_token) rules.begin_token = config.start_token;
   rules.capacity = capacity;
   if (capacity) rules.capacity->pad_rows_to = tokens;
@@ -48,7 +57,7 @@ BlockRules make_block_rules(const PerplexityOptions& options, const ModelConfig&
 }
 
 BlockStream::BlockStream(PassageReader& passages, const BlockRules& rules)
-    : passages_(passages), rules_(rules), previous_(rules.first_input) {}
+    : passages_(passages), rules_(rules), previous_(rules.first_input.value_or(0)) {}
 
 std::optional<TextBlock> BlockStream::next() {
   std::optional<Targets> targets =
@@ -87,12 +96,14 @@ void BlockStream::read_ahead() {
   while (!is_enough()) {
     const std::optional<Passage> passage = passages_.next();
     if (!passage) return;
+    if (passage->ids.empty()) continue;
+    const bool scores_first = joins || rules_.first_input.has_value();
     if (!joins) {
-      previous_ = rules_.first_input;
+      previous_ = rules_.first_input.value_or(passage->ids.front());
       context_.clear();
     }
-    if (passage->ids.empty()) continue;
-    ids_.insert(ids_.end(), passage->ids.begin(), passage->ids.end());
+    if (!scores_first && passage->ids.size() == 1) continue;
+    ids_.insert(ids_.end(), passage->ids.begin() + (scores_first ? 0 : 1), passage->ids.end());
     line_ends_.emplace_back(ids_.size(), passage->line);
   }
 }

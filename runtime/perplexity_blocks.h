@@ -21,9 +21,9 @@ struct BlockRules {
   int64_t block_size = 0;      // tokens of a block
   int64_t context_window = 0;  // earlier inputs before a block's own
   int64_t max_positions = 0;   // rows of input that a block may have
-  /// What the first token of a text or document is predicted from; a later block's first token is
-  /// predicted from the token before it.
-  int32_t first_input = 2;
+  /// What the first token of a text or document is predicted from; none: it is not scored. A later
+  /// block's first token is predicted from the token before it.
+  std::optional<int32_t> first_input = 2;
   /// Stands before every block's input where the model was trained so; its own prediction is not
   /// scored.
   std::optional<int32_t> begin_token = std::nullopt;

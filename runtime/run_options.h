@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/base/log.h"
+#include "runtime/model_config.h"
 #include "runtime/progress.h"
 #include "runtime/tokenizer/open_tokenizer.h"
 
@@ -35,6 +36,7 @@ struct RunOptions {
   TokenizerOptions tokenizer;
 
   std::string numerics = "auto";  // or an arithmetic class, as "cpu-fp32"
+  AttentionForm attention_form = AttentionForm::kExpanded;  // of latent attention
   CapacityOptions capacity;
 
   int num_threads = 0;              // of this rank, the calling one included; 0: chosen by us

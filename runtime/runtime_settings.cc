@@ -25,6 +25,7 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
   limits.max_pages =
       std::max({page_budget(batch), settings.largest_unit_pages, pages_of(limits.max_rows)});
   limits.top_logprobs = settings.top_logprobs;
+  limits.cache_pages = settings.cache_pages;
   if (settings.capacity_fraction) limits.capacity = ExpertCapacity::kLimited;
   constexpr int64_t kMaxCopies = std::numeric_limits<int32_t>::max();
   if (limits.max_rows * std::max(config.router.top_k, int64_t{1}) > kMaxCopies) {

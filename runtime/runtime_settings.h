@@ -20,7 +20,8 @@ struct RuntimeSettings {
   int64_t largest_unit_rows = 0;
   int64_t largest_unit_pages = 0;
   int64_t total_rows = -1;
-  int64_t exchange_buffer_bytes = 0;  ///< of each rank
+  std::vector<int64_t> cache_pages = {};  ///< WorkspaceLimits::cache_pages
+  int64_t exchange_buffer_bytes = 0;      ///< of each rank
   int64_t top_logprobs = 0;
   PlacementText placement;
   /// Slots of an expert per position of a capacity batch (CapacityShape::fraction); none: no unit

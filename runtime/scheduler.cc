@@ -17,8 +17,8 @@ UnitLoad UnitLoad::of(const StepUnit& unit, const ScheduleLimits& limits) {
   for (const StepSequence& sequence : unit.sequences) {
     const int64_t rows = sequence.num_rows();
     load.rows += rows;
-    load.pages += pages_of(rows);
-    load.cost += limits.linear_cost * rows + rows * rows;
+    if (sequence.pages.empty()) load.pages += pages_of(rows);
+    load.cost += limits.linear_cost * rows + rows * (2 * sequence.first_position + rows);
   }
   return load;
 }
@@ -26,9 +26,11 @@ UnitLoad UnitLoad::of(const StepUnit& unit, const ScheduleLimits& limits) {
 StepFiller::StepFiller(const ScheduleLimits& limits)
     : limits_(limits), arrival_loads_(static_cast<size_t>(limits.num_ranks)) {}
 
-int StepFiller::place(const UnitLoad& unit, std::vector<UnitLoad>& ranks) const {
+int StepFiller::place(const PlacedUnit& placed, std::vector<UnitLoad>& ranks) const {
+  const UnitLoad& unit = placed.load;
   int best = -1;
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    if (placed.home != StepUnit::kAnyRank && placed.home != static_cast<int>(rank)) continue;
     const UnitLoad& load = ranks[rank];
     const bool fits = load.rows == 0 || (load.rows + unit.rows <= limits_.max_rows &&
                                          load.pages + unit.pages <= limits_.max_pages);
@@ -46,10 +48,10 @@ int StepFiller::place(const UnitLoad& unit, std::vector<UnitLoad>& ranks) const 
 }
 
 bool StepFiller::add(const StepUnit& unit) {
-  const UnitLoad load = UnitLoad::of(unit, limits_);
-  const int rank = place(load, arrival_loads_);
+  const PlacedUnit placed = {UnitLoad::of(unit, limits_), unit.rank};
+  const int rank = place(placed, arrival_loads_);
   if (rank < 0) return false;
-  units_.push_back(load);
+  units_.push_back(placed);
   arrival_ranks_.push_back(rank);
   return true;
 }
@@ -58,7 +60,7 @@ StepPlan StepFiller::plan() const {
   std::vector<int> order(units_.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, std::greater{},
-                           [&](int i) { return units_[static_cast<size_t>(i)].cost; });
+                           [&](int i) { return units_[static_cast<size_t>(i)].load.cost; });
   std::vector<UnitLoad> loads(arrival_loads_.size());
   std::vector<int> ranks(units_.size());
   bool placed = true;

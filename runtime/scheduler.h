@@ -16,6 +16,7 @@ struct ScheduleLimits {
   int64_t max_pages = 0;  ///< key/value pages of one rank
   /// A sequence of n rows costs linear_cost * n + n * n: its matmuls against its attention, which
   /// are 24 D^2 against 2 D n operations a row and layer in a decoder of width D with F = 4 D.
+  /// After p positions that have run before, n * n becomes n * (2 p + n).
   int64_t linear_cost = 12;
 
   /// Limits for a model of width `hidden_size`.
@@ -23,7 +24,8 @@ struct ScheduleLimits {
                              int64_t hidden_size);
 };
 
-/// What a unit takes of its rank.
+/// What a unit takes of its rank. Kept pages (StepSequence::pages) are not counted: who keeps them
+/// has seen to it that they are there.
 struct UnitLoad {
   int64_t rows = 0;
   int64_t pages = 0;
@@ -37,18 +39,24 @@ class StepFiller {
  public:
   explicit StepFiller(const ScheduleLimits& limits);
 
-  /// Whether the next unit still fits; if so it is part of the step. The first always does.
+  /// Whether the next unit still fits, on its own rank if it has one (StepUnit::rank); if so it is
+  /// part of the step. The first of a rank always does.
   bool add(const StepUnit& unit);
 
-  /// The step's units on ranks: the costliest first, each to the rank with the least cost so far
-  /// where it fits; in order of arrival where that does not come out.
+  /// The step's units on ranks: the costliest first, each to its own rank or the one with the least
+  /// cost so far where it fits; in order of arrival where that does not come out.
   StepPlan plan() const;
 
  private:
-  int place(const UnitLoad& unit, std::vector<UnitLoad>& ranks) const;
+  struct PlacedUnit {
+    UnitLoad load;
+    int home = StepUnit::kAnyRank;
+  };
+
+  int place(const PlacedUnit& placed, std::vector<UnitLoad>& ranks) const;
 
   ScheduleLimits limits_;
-  std::vector<UnitLoad> units_;  // of the step
+  std::vector<PlacedUnit> units_;  // of the step
   std::vector<UnitLoad> arrival_loads_;
   std::vector<int> arrival_ranks_;
 };

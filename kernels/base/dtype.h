@@ -72,7 +72,7 @@ inline uint16_t f32_to_bf16(float value) {
 
 /// Widens an E4M3 number (OCP 8-bit floating point, the form without infinities): a sign, 4 bits of
 /// exponent with bias 7, 3 of mantissa. Exact; both numbers whose other bits are all set are NaN.
-inline float e4m3_to_f32(uint8_t value) {
+constexpr float e4m3_to_f32(uint8_t value) {
   const uint32_t sign = static_cast<uint32_t>(value & 0x80u) << 24;
   const uint32_t magnitude = value & 0x7Fu;
   if (magnitude == 0x7F) return std::bit_cast<float>(sign | 0x7FC00000u);

@@ -3,10 +3,17 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/math.h"
 #include "kernels/ops.h"
 
 namespace switchyard::cpu {
+
+/// 1 / (1 + exp(-x)) of one number.
+template <class Vec>
+float sigmoid_of(float x) {
+  return first_lane(sigmoid(Vec::set1(x)));
+}
 
 template <class Vec>
 Vec activate(Activation activation, Vec x) {

@@ -1,4 +1,4 @@
-// How the operations of a backend on the host get into a stream.
+// How the operations of a backend on the host reach their stream.
 #pragma once
 
 #include <utility>

@@ -28,20 +28,22 @@ void sines_and_cosines(const float* angles, float* sines, float* cosines) {
     const double square = r * r;
     double sine = kSineSeries<Vec>.c[8];
     double cosine = kCosineSeries<Vec>.c[8];
+#pragma GCC unroll 8
     for (int k = 7; k >= 0; --k) {
       sine = __builtin_fma(sine, square, kSineSeries<Vec>.c[k]);
       cosine = __builtin_fma(cosine, square, kCosineSeries<Vec>.c[k]);
     }
     sine *= r;
     const uint64_t quarter_turns = __builtin_bit_cast(uint64_t, shifted);
-    const bool is_odd = (quarter_turns & 1) != 0;
-    const double y = is_odd ? cosine : sine;
-    const double z = is_odd ? sine : cosine;
-    const bool is_angle = x <= kLargestAngle && x >= -kLargestAngle;
-    const double signed_y = (quarter_turns & 2) != 0 ? -y : y;
-    const double signed_z = ((quarter_turns + 1) & 2) != 0 ? -z : z;
-    sines[i] = static_cast<float>(is_angle ? signed_y : kNan64);
-    cosines[i] = static_cast<float>(is_angle ? signed_z : kNan64);
+    const double y = (quarter_turns & 1) != 0 ? cosine : sine;
+    const double z = (quarter_turns & 1) != 0 ? sine : cosine;
+    // Half turns flip the sign bits.
+    const uint64_t y_bits = __builtin_bit_cast(uint64_t, y) ^ (quarter_turns & 2) << 62;
+    const uint64_t z_bits = __builtin_bit_cast(uint64_t, z) ^ ((quarter_turns + 1) & 2) << 62;
+    // NaN where the angle is too large; where it is NaN, so is all else.
+    const double range = __builtin_fabs(x) <= kLargestAngle ? 1.0 : kNan64;
+    sines[i] = static_cast<float>(__builtin_bit_cast(double, y_bits) * range);
+    cosines[i] = static_cast<float>(__builtin_bit_cast(double, z_bits) * range);
   }
 }
 

@@ -202,10 +202,4 @@ void route_row(const RouteParams& params, int64_t row, float* scratch) {
   }
 }
 
-/// 1 / (1 + exp(-x)) of one number.
-template <class Vec>
-float sigmoid_of(float x) {
-  return first_lane(sigmoid(Vec::set1(x)));
-}
-
 }  // namespace switchyard::cpu

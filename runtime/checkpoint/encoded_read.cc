@@ -7,6 +7,15 @@
 namespace switchyard {
 namespace {
 
+/// By code: a branch on the code's kind costs five times as much.
+constexpr auto kE4m3Values = [] {
+  std::array<float, 256> values{};
+  for (size_t code = 0; code < values.size(); ++code) {
+    values[code] = e4m3_to_f32(static_cast<uint8_t>(code));
+  }
+  return values;
+}();
+
 using Mxfp4Row = std::array<uint16_t, 16>;
 
 /// By scale and code.
@@ -33,7 +42,7 @@ void decode_fp8(const uint8_t* codes, const Fp8Blocks& blocks, int64_t first, in
     const int64_t end = std::min(blocks.cols, (block + 1) * blocks.block_cols);
     const int64_t run = std::min(count, end - col);
     const float scale = scales[block];
-    for (int64_t i = 0; i < run; ++i) to[i] = e4m3_to_f32(codes[i]) * scale;
+    for (int64_t i = 0; i < run; ++i) to[i] = kE4m3Values[codes[i]] * scale;
     codes += run;
     to += run;
     count -= run;

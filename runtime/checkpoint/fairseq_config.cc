@@ -159,7 +159,7 @@ ModelConfig make_fairseq_config(const FairseqSettings& settings, const FairseqTe
   const SettingReader reader(settings, source);
   check_supported(reader);
   ModelConfig config;
-  config.family = "fairseq";
+  config.family = kFairseqFamily;
   config.hidden_size = reader.size("model.decoder_embed_dim");
   config.num_heads = reader.size("model.decoder_attention_heads");
   config.num_kv_heads = config.num_heads;

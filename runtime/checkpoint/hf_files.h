@@ -38,6 +38,7 @@ bool is_hf_folder(const std::string& directory);
 /// Throws Error(kInput) naming the file for what is missing or wrong.
 HfFiles find_hf_files(const std::string& directory);
 
+/// All but `bytes_read`, which is of the rank that found the files.
 void put_hf_files(ByteWriter& writer, const HfFiles& files);
 HfFiles get_hf_files(ByteReader& reader);
 

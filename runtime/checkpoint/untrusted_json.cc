@@ -40,11 +40,11 @@ class JsonChecker {
   bool on_array_begin(error_code&) { return count(); }
   bool on_array_end(size_t, error_code&) { return true; }
   bool on_key_part(json::string_view part, size_t length, error_code&) {
+    key_.append(part.data(), part.size());
     if (length > limits_.max_key_bytes) {
       fail_input(source_, ": holds a key of more than ", limits_.max_key_bytes, " bytes, '",
-                 printable({key_.data(), key_.size()}), "...'");
+                 printable(key_), "'");
     }
-    key_.append(part.data(), part.size());
     return true;
   }
   bool on_key(json::string_view part, size_t length, error_code& error) {

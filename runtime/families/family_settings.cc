@@ -156,6 +156,9 @@ void FamilySettings::refuse_key(std::string_view key, const std::string& problem
 }
 
 void FamilySettings::require_all_known() const {
+  // Also what this model has no use for: the sizes of experts where no layer has any.
+  for (const auto& [name, rule] : family_.settings)
+    read_.insert(rule.keys.begin(), rule.keys.end());
   for (const auto& item : config_) {
     const std::string key(item.key());
     if (item.value().is_null() || read_.count(key) > 0) continue;

@@ -197,6 +197,11 @@ void read_gate(const FamilySettings& settings, ModelConfig& config) {
   router.norm = settings.choice<GateNorm>(
       "gate_norm",
       {{"none", GateNorm::kNone}, {"chosen", GateNorm::kChosen}, {"softmax", GateNorm::kSoftmax}});
+  // DeepSeek's own code leaves a single choice as it is.
+  if (router.norm == GateNorm::kChosen &&
+      router.top_k < settings.integer_or("gate_norm_least_top_k", 1)) {
+    router.norm = GateNorm::kNone;
+  }
   router.norm_floor = static_cast<float>(settings.number_or("norm_floor", 0.0));
   router.norm_add = static_cast<float>(settings.number_or("norm_add", 0.0));
   router.jitter = static_cast<float>(settings.number_or("jitter", 0.0));
@@ -289,7 +294,7 @@ void read_experts(const FamilySettings& settings, ModelConfig& config) {
     config.expert_ffn_size = settings.integer("expert_size", 1, 1 << 24);
   }
   const int64_t shared = settings.integer_or("shared_size", 0);
-  const int64_t count = settings.integer_or("shared_count", 1);
+  const int64_t count = settings.integer_or("shared_count", 0);
   config.shared_ffn_size = shared * count;
   config.shared_gate = settings.choice<SharedExpertGate>(
       "shared_gate", {{"none", SharedExpertGate::kNone}, {"sigmoid", SharedExpertGate::kSigmoid}});

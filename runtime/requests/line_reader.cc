@@ -1,6 +1,7 @@
 #include "runtime/requests/line_reader.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,6 +59,12 @@ std::optional<std::string_view> LineReader::next() {
     if (line_.find_first_not_of(" \t\r\n\v\f") != line_.npos) return line_;
   }
   return std::nullopt;
+}
+
+bool LineReader::would_wait() const {
+  if (block_at_ < block_end_) return false;
+  pollfd file{file_.descriptor(), POLLIN, 0};
+  return poll(&file, 1, 0) == 0;
 }
 
 // Reads the next line into line_, without its end; false at the end of the file.

@@ -34,6 +34,10 @@ class LineReader {
   /// Throws Error(kInput) naming the line when reading fails or the line is too long.
   std::optional<std::string_view> next();
 
+  /// Whether nothing more of the file has come yet, so that next() would wait for its writer. A
+  /// line of which a part has come is waited for all the same.
+  bool would_wait() const;
+
   /// 1-based number of the line that next() gave last.
   int64_t line_number() const { return line_number_; }
   /// Bytes of the lines that next() gave or skipped, line ends included.

@@ -20,6 +20,8 @@ enum Field {
   kContinuation,
   kContextTokenIds,
   kContinuationTokenIds,
+  kPrompt,
+  kPromptTokenIds,
   kNumFields,
   kIgnored = kNumFields,
 };
@@ -30,19 +32,30 @@ constexpr std::array<std::string_view, kNumFields> kFieldNames = {"id",
                                                                   "context",
                                                                   "continuation",
                                                                   "context_token_ids",
-                                                                  "continuation_token_ids"};
+                                                                  "continuation_token_ids",
+                                                                  "prompt",
+                                                                  "prompt_token_ids"};
 
 constexpr char kRequestForms[] =
     "a request is {\"id\", \"text\"}, {\"id\", \"token_ids\"}, {\"id\", \"context\", "
     "\"continuation\"} or {\"id\", \"context_token_ids\", \"continuation_token_ids\"}";
 
+constexpr char kPromptForms[] =
+    "a prompt is {\"id\", \"prompt\"} or {\"id\", \"prompt_token_ids\"}";
+
 constexpr char kTextForm[] = "a line holds {\"text\"}";
+
+constexpr unsigned kPromptFields = 1u << kPrompt | 1u << kPromptTokenIds;
 
 /// The keys that count, as bits, and what a message says of them.
 struct LineSchema {
-  unsigned fields = (1u << kNumFields) - 1;
+  unsigned fields = 0;
   const char* forms = kRequestForms;
 };
+
+constexpr LineSchema kRequestSchema = {((1u << kNumFields) - 1) & ~kPromptFields, kRequestForms};
+constexpr LineSchema kPromptSchema = {1u << kId | kPromptFields, kPromptForms};
+constexpr LineSchema kIdSchema = {1u << kId, kRequestForms};
 
 Field field_named(std::string_view name) {
   for (size_t i = 0; i < kFieldNames.size(); ++i) {
@@ -52,7 +65,8 @@ Field field_named(std::string_view name) {
 }
 
 bool is_list(Field field) {
-  return field == kTokenIds || field == kContextTokenIds || field == kContinuationTokenIds;
+  return field == kTokenIds || field == kContextTokenIds || field == kContinuationTokenIds ||
+         field == kPromptTokenIds;
 }
 
 // The fields of one line as the JSON parser meets them. A parser of events, because one that builds
@@ -211,15 +225,25 @@ void parse_json(std::string_view line, const LineSchema& schema,
   }
 }
 
+// The keys beside the id that a line has, as bits and as a message names them.
+struct FoundFields {
+  unsigned present = 0;
+  std::string names;
+
+  explicit FoundFields(const RequestHandler& handler) {
+    for (int field = kText; field < kNumFields; ++field) {
+      if (!handler.has(static_cast<Field>(field))) continue;
+      present |= 1u << field;
+      names += concat(names.empty() ? "" : ", ", '"', kFieldNames[field], '"');
+    }
+    if (names.empty()) names = "none of these keys";
+  }
+};
+
 // The fields of the one form that the line has.
 RequestContent take_content(RequestHandler& handler) {
-  std::string found;
-  unsigned present = 0;
-  for (int field = kText; field < kNumFields; ++field) {
-    if (!handler.has(static_cast<Field>(field))) continue;
-    present |= 1u << field;
-    found += concat(found.empty() ? "" : ", ", '"', kFieldNames[field], '"');
-  }
+  const FoundFields found(handler);
+  const unsigned present = found.present;
   const auto is_exactly = [present](unsigned fields) { return present == fields; };
   RequestContent content;
   if (is_exactly(1u << kText)) {
@@ -233,9 +257,16 @@ RequestContent take_content(RequestHandler& handler) {
     content.context = std::move(handler.list_of(kContextTokenIds));
     content.scored = std::move(handler.list_of(kContinuationTokenIds));
   } else {
-    fail_input(kRequestForms, " (found ", found.empty() ? "none of these keys" : found, ")");
+    fail_input(kRequestForms, " (found ", found.names, ")");
   }
   return content;
+}
+
+TextOrIds take_prompt(RequestHandler& handler) {
+  const FoundFields found(handler);
+  if (found.present == 1u << kPrompt) return std::move(handler.text_of(kPrompt));
+  if (found.present == 1u << kPromptTokenIds) return std::move(handler.list_of(kPromptTokenIds));
+  fail_input(kPromptForms, " (found ", found.names, ")");
 }
 
 boost::json::parse_options parse_options() {
@@ -244,16 +275,14 @@ boost::json::parse_options parse_options() {
   return options;
 }
 
-Request parse_fields(std::string_view line) {
-  const LineSchema schema;
+/// The id and what `take` makes of the other fields.
+template <typename Take>
+auto parse_fields(std::string_view line, const LineSchema& schema, Take take) {
   boost::json::basic_parser<RequestHandler> parser(parse_options(), schema);
   parse_json(line, schema, parser);
   RequestHandler& handler = parser.handler();
   if (!handler.has(kId)) fail_input("\"id\" is missing; ", schema.forms);
-  Request request;
-  request.id = std::move(handler.id());
-  request.content = take_content(handler);
-  return request;
+  return std::pair(std::move(handler.id()), take(handler));
 }
 
 TextRecord parse_text_fields(std::string_view line, TextId id) {
@@ -280,20 +309,6 @@ auto parse_at(int64_t line_number, const std::string& source, Parse parse) {
 
 }  // namespace
 
-std::string describe(const RequestId& id) {
-  if (const int64_t* number = std::get_if<int64_t>(&id)) return std::to_string(*number);
-  constexpr size_t kMaxBytes = 60;
-  const std::string& text = std::get<std::string>(id);
-  size_t length = text.size();
-  if (length > kMaxBytes) {
-    length = kMaxBytes;
-    while ((static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;  // whole characters
-  }
-  std::string quoted;
-  append_json_string(std::string_view(text).substr(0, length), quoted);
-  return length == text.size() ? quoted : quoted + "...";
-}
-
 int64_t ScoreSequence::num_rows() const {
   const int64_t num_tokens = static_cast<int64_t>(token_ids.size());
   if (first_token == FirstToken::kAfterStart || num_tokens == 0) return num_tokens;
@@ -302,14 +317,26 @@ int64_t ScoreSequence::num_rows() const {
 
 int64_t ScoreSequence::num_logprobs() const { return std::min(num_scored, num_rows()); }
 
-std::string describe_place(const Request& request, const std::string& source) {
-  return concat(source, ":", request.line, ": request ", describe(request.id));
+std::string describe_place(const RequestId& id, int64_t line, const std::string& source) {
+  return concat(source, ":", line, ": request ", describe(id));
 }
 
 Request parse_request(std::string_view line, int64_t line_number, const std::string& source) {
-  Request request = parse_at(line_number, source, [&] { return parse_fields(line); });
-  request.line = line_number;
-  return request;
+  auto [id, content] = parse_at(line_number, source,
+                                [&] { return parse_fields(line, kRequestSchema, take_content); });
+  return {line_number, std::move(id), std::move(content)};
+}
+
+Prompt parse_prompt(std::string_view line, int64_t line_number, const std::string& source) {
+  auto [id, content] =
+      parse_at(line_number, source, [&] { return parse_fields(line, kPromptSchema, take_prompt); });
+  return {line_number, std::move(id), std::move(content)};
+}
+
+RequestId parse_request_id(std::string_view line, int64_t line_number, const std::string& source) {
+  return parse_at(line_number, source, [&] {
+    return parse_fields(line, kIdSchema, [](RequestHandler&) { return 0; }).first;
+  });
 }
 
 TextRecord parse_text_record(std::string_view line, int64_t line_number, const std::string& source,

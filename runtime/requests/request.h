@@ -1,6 +1,7 @@
-// Score requests and results: lines of JSON.
+// Requests and results: lines of JSON.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,11 +18,18 @@ using RequestId = std::variant<int64_t, std::string>;
 /// An id as a message shows it: 7 or "seven", a long one cut short.
 std::string describe(const RequestId& id);
 
+/// 128 bits that are the same for equal ids everywhere, and never all zero. Integer 5 and string
+/// "5" are different ids.
+std::array<uint64_t, 2> hash_of(const RequestId& id);
+
+/// A text or token ids.
+using TextOrIds = std::variant<std::string, std::vector<int32_t>>;
+
 /// What to score: a text or ids, alone or as a continuation of a context.
 struct RequestContent {
-  std::variant<std::string, std::vector<int32_t>> scored;
+  TextOrIds scored;
   /// Empty optional: `scored` stands alone, after the start token.
-  std::optional<std::variant<std::string, std::vector<int32_t>>> context;
+  std::optional<TextOrIds> context;
 };
 
 /// One line of the input.
@@ -35,6 +43,20 @@ struct Request {
 /// "context_token_ids", "continuation_token_ids"}; other keys are ignored. Throws Error(kInput)
 /// naming source and line, what is wrong and what is expected.
 Request parse_request(std::string_view line, int64_t line_number, const std::string& source);
+
+/// What to continue: one line of the input of `generate`.
+struct Prompt {
+  int64_t line = 0;  // 1-based, for messages
+  RequestId id;
+  TextOrIds content;
+};
+
+/// Parses {"id", "prompt"} or {"id", "prompt_token_ids"}; other keys are ignored. Throws
+/// Error(kInput) as parse_request.
+Prompt parse_prompt(std::string_view line, int64_t line_number, const std::string& source);
+
+/// The "id" of a line, whatever else it holds. Throws Error(kInput) as parse_request.
+RequestId parse_request_id(std::string_view line, int64_t line_number, const std::string& source);
 
 /// A text with whatever belongs to it, as `tokenize` and documents of `perplexity` have it.
 struct TextRecord {
@@ -51,7 +73,10 @@ TextRecord parse_text_record(std::string_view line, int64_t line_number, const s
                              TextId id);
 
 /// Where a request stands, as messages begin: "IN.jsonl:12: request \"seven\"".
-std::string describe_place(const Request& request, const std::string& source);
+std::string describe_place(const RequestId& id, int64_t line, const std::string& source);
+inline std::string describe_place(const Request& request, const std::string& source) {
+  return describe_place(request.id, request.line, source);
+}
 
 /// What the first id of a sequence is conditioned on.
 enum class FirstToken : uint8_t {
@@ -90,6 +115,27 @@ struct ScoreResult {
 /// back as the same double; a token without a log-prob has null and is not counted; ".0" is
 /// appended where a number would read as an integer. Throws Error(kInternal) for non-finite values.
 std::string format_result(const ScoreResult& result);
+
+/// Why a sequence ended.
+enum class FinishReason : uint8_t {
+  kStop,    ///< an end-of-sequence token or a stop string came
+  kLength,  ///< the most new tokens, or the last position
+};
+
+/// What was generated for a prompt.
+struct GenerateResult {
+  RequestId id;
+  std::optional<int64_t> index;     // where a prompt has several results: 0, 1, ...
+  std::vector<int32_t> token_ids;   // the new ones, an end-of-sequence token included
+  std::optional<std::string> text;  // of these, valid UTF-8; none without a tokenizer
+  FinishReason finish_reason = FinishReason::kLength;
+  std::optional<std::vector<float>> token_logprobs;  // one each
+};
+
+/// One line without line end: keys in the order id, index (if there is one), generated_token_ids,
+/// text (null where there is none), finish_reason ("stop" or "length"), token_logprobs (if there
+/// are any); log-probs as in the results of scoring.
+std::string format_result(const GenerateResult& result);
 
 /// One text's tokens.
 struct TokenizedText {

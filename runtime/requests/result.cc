@@ -85,6 +85,30 @@ std::string format_result(const ScoreResult& result) {
   return out;
 }
 
+std::string format_result(const GenerateResult& result) {
+  SWITCHYARD_CHECK(!result.token_logprobs ||
+                   result.token_logprobs->size() == result.token_ids.size());
+  std::string out = "{\"id\":";
+  append_id(result.id, out);
+  if (result.index) out += concat(",\"index\":", *result.index);
+  out += ",\"generated_token_ids\":";
+  append_list(result.token_ids, out, [&out](int64_t id) { out += std::to_string(id); });
+  out += ",\"text\":";
+  if (result.text) {
+    append_json_string(*result.text, out);
+  } else {
+    out += "null";
+  }
+  out += result.finish_reason == FinishReason::kStop ? ",\"finish_reason\":\"stop\""
+                                                     : ",\"finish_reason\":\"length\"";
+  if (result.token_logprobs) {
+    out += ",\"token_logprobs\":";
+    append_list(*result.token_logprobs, out,
+                [&out](float value) { append_json_number(value, out); });
+  }
+  return out + "}";
+}
+
 std::string format_result(const TokenizedText& result) {
   std::string out = "{";
   if (result.id) {

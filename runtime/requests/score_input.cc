@@ -12,7 +12,6 @@ namespace switchyard {
 namespace {
 
 using Ids = std::vector<int32_t>;
-using TextOrIds = std::variant<std::string, Ids>;
 
 // A request on its way to a ScoreSequence.
 class Preparation {

@@ -127,8 +127,9 @@ void time_experts(Machine& machine, DType dtype, int64_t rows, TextTable& table)
                       .row_offsets = offsets.data(),
                       .experts = experts.data(),
                       .num_groups = count,
-                      .activation = Activation::kNone,
+                      .form = {.activation = Activation::kNone},
                       .hidden = hidden.data(),
+                      .hidden_width = kFfn,
                       .out = out.data()});
   });
   check_output(x, kHidden, hidden, kFfn, count * rows - 1, kFfn / 2);

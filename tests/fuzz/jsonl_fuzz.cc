@@ -16,6 +16,14 @@ void parse_text(std::string_view line, int64_t number, const std::string& name) 
   parse_text_record(line, number, name, TextId::kRead);
 }
 
+void parse_one_prompt(std::string_view line, int64_t number, const std::string& name) {
+  parse_prompt(line, number, name);
+}
+
+void parse_id(std::string_view line, int64_t number, const std::string& name) {
+  parse_request_id(line, number, name);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -23,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     LineReader lines(file.path());
     while (const auto line = lines.next()) {
-      for (const auto parse : {parse_one, parse_text}) {
+      for (const auto parse : {parse_one, parse_text, parse_one_prompt, parse_id}) {
         try {
           parse(*line, lines.line_number(), lines.name());
         } catch (const Error&) {

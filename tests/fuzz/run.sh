@@ -11,14 +11,15 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 readonly root seconds
 cd "$root"
 cmake --preset fuzz
-cmake --build --preset fuzz --parallel "$(nproc)" --target zip_fuzz pickle_fuzz jsonl_fuzz
+targets=(zip pickle jsonl safetensors)
+cmake --build --preset fuzz --parallel "$(nproc)" --target "${targets[@]/%/_fuzz}"
 
 corpus="$(mktemp -d)"
 readonly corpus
 trap 'rm -rf "$corpus"' EXIT
-mkdir "$corpus"/{zip,pickle,jsonl}
+mkdir "${targets[@]/#/$corpus/}"
 
-# Small checkpoints, the object trees inside them, and requests.
+# Small checkpoints, the object trees inside them, requests, and safetensors files.
 while IFS= read -r -d '' file; do
   name="$(basename "$(dirname "$file")")-$(basename "$file")"
   cp "$file" "$corpus/zip/$name"
@@ -28,8 +29,11 @@ find tests/data -name 'requests*.jsonl' -print0 |
   while IFS= read -r -d '' file; do
     cp "$file" "$corpus/jsonl/$(basename "$(dirname "$file")")-$(basename "$file")"
   done
+find tests/data -name '*.safetensors' -size -200k -print0 |
+  while IFS= read -r -d '' file; do
+    cp "$file" "$corpus/safetensors/$(basename "$(dirname "$file")")-$(basename "$file")"
+  done
 
-targets=(zip pickle jsonl)
 processes=()
 for target in "${targets[@]}"; do
   "build/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \

@@ -38,6 +38,31 @@ TEST(Embed, RoundsProductThenSum) {
   }
 }
 
+TEST(Embed, ScalesRowsWithoutPositions) {
+  const std::vector<int32_t> ids = {2, 0, 1, 2};
+  const std::vector<float> table = random_floats(3 * 19, 1);
+  const std::vector<float> out = same_on_all_variants([&](TestDevice& device) {
+    DeviceBuffer memory;
+    const Weight weight = device.put_weight(table, {DType::kF32, 3, 19}, memory);
+    const Tensor id_tensor = device.put(ids, {4});
+    const Tensor result = device.make({4, 19});
+    device.backend().embed(device.stream(), {.ids = id_tensor.view(),
+                                             .positions = {},
+                                             .table = weight,
+                                             .position_table = {},
+                                             .scale = 12.5f,
+                                             .out = result.view()});
+    return device.get(result);
+  });
+  std::vector<float> expected;
+  for (const int32_t id : ids) {
+    for (int i = 0; i < 19; ++i) {
+      expected.push_back(table[static_cast<size_t>(id * 19 + i)] * 12.5f);
+    }
+  }
+  expect_same_bits(expected, out, "rows");
+}
+
 // An embed of one token with this id and position, into a vocabulary of 3 and 2 positions.
 void embed_one(BackendKind kind, int32_t id, int32_t position) {
   TestDevice device({kind, InstructionSet::kAuto, 1, 1});

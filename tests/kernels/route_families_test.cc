@@ -5,47 +5,10 @@
 #include <numeric>
 #include <set>
 
-#include "tests/kernels/test_device.h"
+#include "tests/kernels/route_call.h"
 
 namespace switchyard::testing {
 namespace {
-
-struct Call {
-  RouterSettings settings;
-  std::vector<float> logits;
-  std::vector<float> bias = {};
-  float scale = 1.0f;
-};
-
-struct Routed {
-  std::vector<int32_t> idx;
-  std::vector<float> weights;
-};
-
-Routed run(TestDevice& device, const Call& call) {
-  const RouterSettings& s = call.settings;
-  const int64_t tokens = static_cast<int64_t>(call.logits.size()) / s.num_experts;
-  const Tensor logits = device.put(call.logits, {tokens, s.num_experts});
-  const Tensor bias = device.put(call.bias, {static_cast<int64_t>(call.bias.size())});
-  const Tensor idx = device.make(DType::kI32, {tokens, s.top_k});
-  const Tensor weights = device.make({tokens, s.top_k});
-  RouteArgs args{logits.view(), s, idx.view(), weights.view()};
-  if (!call.bias.empty()) args.selection_bias = bias.view();
-  args.scale = call.scale;
-  device.backend().route(device.stream(), args);
-  return {device.get<int32_t>(idx.view()), device.get(weights)};
-}
-
-Routed run_on_all_variants(const Call& call) {
-  Routed routed;
-  same_on_all_variants([&](TestDevice& device) {
-    routed = run(device, call);
-    std::vector<float> all = routed.weights;
-    for (const int32_t e : routed.idx) all.push_back(static_cast<float>(e));
-    return all;
-  });
-  return routed;
-}
 
 void expect_near(const Routed& routed, const Routed& expected) {
   EXPECT_EQ(routed.idx, expected.idx);
@@ -55,31 +18,10 @@ void expect_near(const Routed& routed, const Routed& expected) {
   }
 }
 
-RouterSettings deepseek_v3(int64_t experts, int64_t top_k, int64_t groups, int64_t kept) {
-  return {.num_experts = experts,
-          .top_k = top_k,
-          .norm = GateNorm::kChosen,
-          .score = GateScore::kSigmoid,
-          .num_groups = groups,
-          .kept_groups = kept,
-          .group_score = GroupScore::kTopTwo,
-          .norm_floor = 0.0f,
-          .norm_add = 1e-20f};
-}
-
-RouterSettings phimoe(int64_t experts) {
-  return {.num_experts = experts,
-          .top_k = 2,
-          .norm = GateNorm::kNone,
-          .score = GateScore::kLogits,
-          .selector = GateSelector::kSparseMixer,
-          .jitter = 0.01f};
-}
-
 // Expected numbers of the next tests: the modules of transformers 4.56.2 with torch 2.5.1.
 
 TEST(RouteFamilies, MatchesDeepseekV3) {
-  Call call{
+  RouteCall call{
       deepseek_v3(12, 3, 4, 2),
       {-1.53f, -0.75f, -0.65f, -1.61f, -0.1f, -0.61f, -0.98f, -1.61f, 0.44f,  1.17f, 1.77f,  -0.1f,
        0.14f,  -1.58f, -0.32f, -0.3f,  -0.8f, 0.34f,  0.28f,  1.72f,  -0.06f, 0.91f, -1.39f, 2.69f},
@@ -91,7 +33,7 @@ TEST(RouteFamilies, MatchesDeepseekV3) {
 }
 
 TEST(RouteFamilies, MatchesDeepseekV2) {
-  Call call{
+  RouteCall call{
       {.num_experts = 12,
        .top_k = 3,
        .norm = GateNorm::kNone,
@@ -108,119 +50,28 @@ TEST(RouteFamilies, MatchesDeepseekV2) {
 }
 
 TEST(RouteFamilies, MatchesPhimoe) {
-  Call call{phimoe(5), {1.0f,  1.01f,  0.999f, -3.0f, 0.5f,   -1.0f,  -1.01f, -1.03f,  -5.0f,
-                        -1.5f, 0.0f,   0.0f,   0.0f,  0.0f,   0.0f,   0.0f,   -0.001f, -2.0f,
-                        0.0f,  0.0f,   3.0f,   2.97f, 2.95f,  2.95f,  2.9f,   2.0f,    -2.0f,
-                        1.99f, -1.99f, 0.3f,   10.0f, -10.0f, 1.001f, 1.0f,   0.99f}};
+  RouteCall call{phimoe(5), {1.0f,  1.01f,  0.999f, -3.0f, 0.5f,   -1.0f,  -1.01f, -1.03f,  -5.0f,
+                             -1.5f, 0.0f,   0.0f,   0.0f,  0.0f,   0.0f,   0.0f,   -0.001f, -2.0f,
+                             0.0f,  0.0f,   3.0f,   2.97f, 2.95f,  2.95f,  2.9f,   2.0f,    -2.0f,
+                             1.99f, -1.99f, 0.3f,   10.0f, -10.0f, 1.001f, 1.0f,   0.99f}};
   expect_near(run_on_all_variants(call),
               {{1, 0, 0, 1, 0, 1, 0, 3, 0, 1, 0, 2, 0, 2},
                {0.33567068f, 0.500249982f, 0.502499998f, 0.504999876f, 0.2f, 0.25f, 0.333333343f,
                 0.5f, 0.258204132f, 0.337792516f, 0.502499998f, 1.0f, 1.0f, 0.334665209f}});
 }
 
-// The documented rule in double precision. Without ties.
-Routed rule(const Call& call, int64_t row) {
-  const RouterSettings& s = call.settings;
-  const auto count = static_cast<size_t>(s.num_experts);
-  const float* logits = call.logits.data() + row * s.num_experts;
-  double total = 0.0;
-  for (size_t e = 0; e < count; ++e) total += std::exp(double{logits[e]});
-  std::vector<double> scores, c;
-  for (size_t e = 0; e < count; ++e) {
-    const double z = logits[e];
-    scores.push_back(s.score == GateScore::kSoftmax   ? std::exp(z) / total
-                     : s.score == GateScore::kSigmoid ? 1.0 / (1.0 + std::exp(-z))
-                                                      : z);
-    c.push_back(scores[e] + (call.bias.empty() ? 0.0f : call.bias[e]));
-  }
-  const size_t size = count / static_cast<size_t>(s.num_groups);
-  std::vector<std::pair<double, size_t>> groups;
-  for (size_t first = 0; first < count; first += size) {
-    std::vector<double> part(c.begin() + static_cast<int64_t>(first),
-                             c.begin() + static_cast<int64_t>(first + size));
-    std::sort(part.rbegin(), part.rend());
-    const bool is_sum = s.group_score == GroupScore::kTopTwo && size > 1;
-    groups.emplace_back(-(part[0] + (is_sum ? part[1] : 0.0)), first);
-  }
-  std::sort(groups.begin(), groups.end());
-  std::vector<std::pair<double, size_t>> order;
-  for (size_t g = 0; g < static_cast<size_t>(s.kept_groups); ++g) {
-    for (size_t e = groups[g].second; e < groups[g].second + size; ++e)
-      order.emplace_back(-c[e], e);
-  }
-  std::sort(order.begin(), order.end());
-  Routed routed;
-  double sum = 0.0;
-  std::vector<double> weights;
-  for (size_t j = 0; j < static_cast<size_t>(s.top_k); ++j) {
-    const size_t e = order[j].second;
-    routed.idx.push_back(static_cast<int32_t>(e));
-    weights.push_back(s.norm == GateNorm::kSoftmax ? std::exp(double{logits[e]}) : scores[e]);
-    sum += weights.back();
-  }
-  if (s.norm == GateNorm::kNone) sum = 1.0;
-  if (s.norm == GateNorm::kChosen) sum = std::max(sum + s.norm_add, double{s.norm_floor});
-  for (const double w : weights) routed.weights.push_back(static_cast<float>(w / sum * call.scale));
-  return routed;
-}
-
-TEST(RouteFamilies, FollowsTheRuleForEveryScoreNormAndGrouping) {
-  struct Grouping {
-    int64_t experts, top_k, groups, kept;
-  };
-  uint32_t seed = 1;
-  for (const GateScore score : {GateScore::kSoftmax, GateScore::kSigmoid, GateScore::kLogits}) {
-    for (const GateNorm norm : {GateNorm::kNone, GateNorm::kChosen, GateNorm::kSoftmax}) {
-      for (const GroupScore group_score : {GroupScore::kLargest, GroupScore::kTopTwo}) {
-        for (const Grouping& g : {Grouping{60, 4, 1, 1},
-                                  {256, 8, 8, 4},
-                                  {33, 20, 3, 2},
-                                  {8, 3, 8, 3},
-                                  {130, 64, 1, 1}}) {
-          for (const bool is_biased : {false, true}) {
-            Call call{{.num_experts = g.experts,
-                       .top_k = g.top_k,
-                       .norm = norm,
-                       .score = score,
-                       .num_groups = g.groups,
-                       .kept_groups = g.kept,
-                       .group_score = group_score,
-                       .norm_floor = 1e-3f,
-                       .norm_add = 0.25f},
-                      random_floats(12 * g.experts, ++seed, 3.0f),
-                      {},
-                      2.5f};
-            if (is_biased) call.bias = random_floats(g.experts, ++seed);
-            TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
-            const Routed all = run(device, call);
-            for (int64_t t = 0; t < 12; ++t) {
-              const Routed expected = rule(call, t);
-              for (int64_t j = 0; j < g.top_k; ++j) {
-                const auto at = static_cast<size_t>(t * g.top_k + j);
-                ASSERT_EQ(all.idx[at], expected.idx[static_cast<size_t>(j)]) << seed;
-                const float w = expected.weights[static_cast<size_t>(j)];
-                ASSERT_NEAR(all.weights[at], w, 4e-5f * std::max(std::fabs(w), 0.1f)) << seed;
-              }
-            }
-          }
-        }
-      }
-    }
-  }
-}
-
 TEST(RouteFamilies, SameBitsOnAllVariantsAndAlone) {
-  std::vector<Call> calls = {
+  std::vector<RouteCall> calls = {
       {deepseek_v3(256, 8, 8, 4), random_floats(30 * 256, 1, 4.0f), random_floats(256, 2), 2.5f},
       {phimoe(17), random_floats(30 * 17, 3, 0.05f)},
       {{.num_experts = 32, .top_k = 4, .norm = GateNorm::kSoftmax, .score = GateScore::kLogits},
        random_floats(30 * 32, 4, 4.0f)}};
-  for (const Call& call : calls) {
+  for (const RouteCall& call : calls) {
     const Routed together = run_on_all_variants(call);
     TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 2, 1});
     const int64_t k = call.settings.top_k;
     for (int64_t t = 0; t < 30; ++t) {
-      Call one = call;
+      RouteCall one = call;
       const auto first = call.logits.begin() + t * call.settings.num_experts;
       one.logits = {first, first + call.settings.num_experts};
       const Routed alone = run(device, one);
@@ -235,9 +86,9 @@ TEST(RouteFamilies, MaskedGroupsAreNeverChosen) {
   // All scores that decide are negative, and the kept group holds the most negative one: a mask of
   // 0 would win against it.
   TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
-  const Call call{deepseek_v3(6, 2, 3, 1),
-                  std::vector<float>(6, 0.0f),
-                  {-2.0f, -2.0f, -0.6f, -9.0f, -1.0f, -9.0f}};
+  const RouteCall call{deepseek_v3(6, 2, 3, 1),
+                       std::vector<float>(6, 0.0f),
+                       {-2.0f, -2.0f, -0.6f, -9.0f, -1.0f, -9.0f}};
   EXPECT_EQ(run(device, call).idx, (std::vector<int32_t>{0, 1}));
   // Also where the experts of the kept group are at -infinity.
   const float infinity = std::numeric_limits<float>::infinity();
@@ -248,7 +99,8 @@ TEST(RouteFamilies, MaskedGroupsAreNeverChosen) {
 
 TEST(RouteFamilies, TiesGoToTheLowerIndex) {
   TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
-  const Call equal{deepseek_v3(8, 4, 4, 2), std::vector<float>(8, 0.5f), std::vector<float>(8)};
+  const RouteCall equal{deepseek_v3(8, 4, 4, 2), std::vector<float>(8, 0.5f),
+                        std::vector<float>(8)};
   EXPECT_EQ(run(device, equal).idx, (std::vector<int32_t>{0, 1, 2, 3}));
   // Both sigmoids round to 1; the larger logit comes first even so.
   const RouterSettings sigmoid{.num_experts = 3, .top_k = 2, .score = GateScore::kSigmoid};
@@ -298,7 +150,7 @@ TEST(RouteFamilies, NanStaysVisibleAndIndicesValid) {
 
 TEST(RouteFamilies, RefusesSettingsThatCannotWork) {
   TestDevice device({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
-  const auto refuses = [&](const Call& call, const std::string& part) {
+  const auto refuses = [&](const RouteCall& call, const std::string& part) {
     expect_error([&] { run(device, call); }, ErrorKind::kInternal, part);
   };
   const std::vector<float> logits(12);

@@ -2,23 +2,13 @@
 #include <limits>
 #include <set>
 
-#include "tests/kernels/test_device.h"
+#include "tests/kernels/route_call.h"
 
 namespace switchyard::testing {
 namespace {
 
-struct Routed {
-  std::vector<int32_t> idx;
-  std::vector<float> weights;
-};
-
-Routed run(TestDevice& device, const std::vector<float>& logits, RouterSettings settings) {
-  const int64_t tokens = static_cast<int64_t>(logits.size()) / settings.num_experts;
-  const Tensor in = device.put(logits, {tokens, settings.num_experts});
-  const Tensor idx = device.make(DType::kI32, {tokens, settings.top_k});
-  const Tensor weights = device.make({tokens, settings.top_k});
-  device.backend().route(device.stream(), {in.view(), settings, idx.view(), weights.view()});
-  return {device.get<int32_t>(idx.view()), device.get(weights)};
+Routed run(TestDevice& device, const std::vector<float>& logits, const RouterSettings& settings) {
+  return run(device, {settings, logits});
 }
 
 // The documented rule in double precision, by repeated arg max.

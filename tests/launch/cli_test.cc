@@ -80,6 +80,7 @@ TEST_F(Cli, HelpListsCommandsAndOptions) {
 TEST_F(Cli, EveryCommandHasHelp) {
   const std::pair<const char*, const char*> cases[] = {{"perplexity", "--tokens-per-sample N"},
                                                        {"tokenize", "--input TEXTS.jsonl"},
+                                                       {"generate", "--prefill-chunk N"},
                                                        {"inspect", "--model DIR_OR_FILE"}};
   for (const auto& [command, option] : cases) {
     EXPECT_TRUE(contains(run("help").out, command));

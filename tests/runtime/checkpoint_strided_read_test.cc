@@ -62,6 +62,9 @@ TEST_F(StridedReadTest, AnyRangeOfAnyStridesThroughAnyStaging) {
       {{7}, {3}},
       {{}, {}},
       {{2, 3}, {9000, 4000}},
+      {{2, 2, 3}, {12000, 6000, 1}},
+      {{3, 2, 2}, {1, 12000, 6000}},
+      {{40, 50}, {2, 500}},
       {{1, 6, 1}, {99, 3, 7}},
       {{5, 5}, {0, 0}},
       {{2, 2, 2, 2}, {1, 2, 4, 8}}};
@@ -92,6 +95,9 @@ TEST_F(StridedReadTest, LongGapsAreLeftOut) {
   EXPECT_EQ(check({3, 10}, {10000, 1}, 0, 30), 60);
   EXPECT_EQ(check({10, 3}, {1, 10000}, 0, 30), 60);
   EXPECT_EQ(check({10, 3}, {1, 10000}, 0, 6), 12);
+  EXPECT_EQ(check({10, 3}, {1, 10000}, 0, 30, 44), 60);
+  // Also inside a span that is no longer than the gap around it.
+  EXPECT_EQ(check({2, 2, 3}, {12000, 6000, 1}, 0, 12), 24);
 }
 
 TEST_F(StridedReadTest, RowsWithShortGapsAreReadInGroups) {

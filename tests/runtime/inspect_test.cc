@@ -8,7 +8,10 @@
 
 #include "runtime/report.h"
 #include "tests/runtime/expect_error.h"
+#include "tests/runtime/safetensors_case.h"
 #include "tests/runtime/score_runner.h"
+#include "tests/runtime/temp_folder.h"
+#include "tests/runtime/torch_writer.h"
 
 namespace switchyard {
 namespace {
@@ -130,6 +133,25 @@ TEST(Inspect, TellsWhatASingleFileHolds) {
   const json::object trace = json_of({.model = "trained_moe_8e/trace.safetensors"});
   EXPECT_EQ(trace.at("file").at("container").as_string(), "safetensors");
   EXPECT_EQ(trace.at("tensors").as_array().size(), 11u);
+}
+
+TEST(Inspect, TellsWhatFilesOfOtherModelsHold) {
+  const TempFolder folder;
+  const std::string codes = folder.write(
+      "a.safetensors",
+      safetensors({{"codes", "F8_E4M3", {2, 2}, "1234"}, {"wide", "F64", {1}, "12345678"}}));
+  const json::array tensors = json_of({.model = codes}).at("tensors").as_array();
+  ASSERT_EQ(tensors.size(), 2u);
+  EXPECT_EQ(tensors[0].at("type").as_string(), "F8_E4M3");
+  EXPECT_EQ(tensors[0].at("bytes").as_int64(), 4);
+  EXPECT_EQ(tensors[1].at("type").as_string(), "F64");
+
+  const std::string tree = pickle_text::dict({{"w", pickle_text::tensor({})}});
+  const std::string state =
+      folder.write("pytorch_model.bin", write_legacy(tree, {{"0", std::string(24, 'x'), 6}}));
+  const json::object report = json_of({.model = state});
+  EXPECT_EQ(report.at("file").at("container").as_string(), "torch legacy");
+  EXPECT_EQ(report.at("tensors").at(0).at("type").as_string(), "fp32");
 }
 
 TEST(Inspect, RefusesWhatLoadingRefuses) {

@@ -99,6 +99,36 @@ TEST(Scheduler, TheSequencesOfAUnitStayTogether) {
   EXPECT_TRUE(filler.add(unit_of(20)));
 }
 
+/// A sequence of `length` rows after `position` others, whose pages are kept on `rank`.
+StepUnit kept_unit(int64_t position, int64_t length, int rank) {
+  StepUnit unit = unit_of(length);
+  unit.rank = rank;
+  unit.sequences[0].first_position = position;
+  unit.sequences[0].pages = {
+      std::vector<int32_t>(static_cast<size_t>(pages_of(position + length)))};
+  return unit;
+}
+
+TEST(Scheduler, KeptSequencesStayOnTheirRank) {
+  const ScheduleLimits limits = ScheduleLimits::make(3, 100, 1, 64);
+  StepHeader header;
+  for (const int rank : {2, 0, 2, 2, 0}) header.units.push_back(kept_unit(500, 30, rank));
+  header.units.push_back(unit_of(60));  // goes where nothing runs
+  const StepPlan plan = plan_step(header, limits);
+  EXPECT_EQ(plan.units_of_rank[0], (std::vector<int>{1, 4}));
+  EXPECT_EQ(plan.units_of_rank[1], std::vector<int>{5});
+  EXPECT_EQ(plan.units_of_rank[2], (std::vector<int>{0, 2, 3}));
+  header.units.push_back(kept_unit(0, 30, 2));  // 120 of 100 rows
+  EXPECT_THROW(plan_step(header, limits), Error);
+}
+
+TEST(Scheduler, KeptPagesAreNotCountedAndEarlierPositionsCost) {
+  const UnitLoad load = UnitLoad::of(kept_unit(500, 3, 0), ScheduleLimits::make(1, 100, 1, 1));
+  EXPECT_EQ(load.rows, 3);
+  EXPECT_EQ(load.pages, 0);
+  EXPECT_EQ(load.cost, 12 * 3 + 3 * (2 * 500 + 3));
+}
+
 TEST(Scheduler, CostIsBalanced) {
   // Four equal long sequences and many short ones on four ranks: one long one each.
   std::vector<int64_t> lengths = {512, 512, 512, 512};
