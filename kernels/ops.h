@@ -262,6 +262,7 @@ enum class GateNorm : uint8_t {
   kNone,     ///< they are the weights
   kChosen,   ///< divided by max(sum + norm_add, norm_floor), the sum taken in order of choice
   kSoftmax,  ///< the softmax of the chosen logits, whatever the scores
+  kOnes,     ///< each is 1
 };
 
 /// How a router turns logits into experts and weights.

@@ -74,6 +74,11 @@ RequestSummary prepare_root(const GenerateOptions& options, const ModelJob& job,
   root.context = {options.rules, config.eos_tokens, length, root.tokenizer.get(), options.stream};
   // Configurations may name tokens that the model cannot give.
   std::erase_if(root.context.eos_ids, [&](int32_t id) { return id >= config.vocab_size; });
+  if (config.position_kind == PositionKind::kRotary && config.rope.depends_on_length()) {
+    root.context.rotates_alike = [rope = config.rope](int64_t a, int64_t b) {
+      return rope_frequencies(rope, a) == rope_frequencies(rope, b);
+    };
+  }
   if (!options.output.empty()) {
     require_other_files(job.files_read(options.input), options.output);
     root.writer.emplace(options.output);

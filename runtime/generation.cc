@@ -32,7 +32,7 @@ StepSequence Generation::next_rows(int64_t rows) const {
   StepSequence step;
   step.first_position = num_rows_;
   for (int64_t i = 0; i < rows; ++i) step.input_ids.push_back(id_at(num_rows_ + i));
-  step.planned_length = context_.planned_length(prompt_length());
+  step.planned_length = length();
   if (rows < rows_left()) return step;
   const auto token = static_cast<int64_t>(token_ids_.size());
   step.sample = sample_settings(context_.rules.sampling, prompt_->id, index_, token);
@@ -58,6 +58,8 @@ void Generation::accept(const SequenceOutput& output) {
     finish_reason_ = FinishReason::kStop;
   } else if (length() >= context_.planned_length(prompt_length())) {
     finish_reason_ = FinishReason::kLength;
+  } else if (context_.rotates_alike && !context_.rotates_alike(length() - 1, length())) {
+    num_rows_ = 0;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct GenerationContext {
   int64_t max_length = 0;                // positions of a sequence
   const Tokenizer* tokenizer = nullptr;  // null: results have no text
   TextStream stream = TextStream::kNone;
+  /// Whether sequences of two lengths rotate their keys alike; null: any do.
+  std::function<bool(int64_t, int64_t)> rotates_alike = {};
 
   /// Positions that a sequence may come to have: those of the prompt and of the most new tokens,
   /// as far as there are positions.
@@ -38,7 +41,9 @@ struct GenerationContext {
 };
 
 /// What one sequence of a step is part of. Rows first come from the prompt, then from the tokens
-/// that were generated.
+/// that were generated. Each token is what follows the ids before it, whatever else a run asks for:
+/// where rotary frequencies depend on the length, they go by the length of these ids, and all rows
+/// run again when it changes them.
 class Generation {
  public:
   /// `index` counts the results of one prompt. `context` must outlive the object.
@@ -47,9 +52,9 @@ class Generation {
 
   const PreparedPrompt& prompt() const { return *prompt_; }
   int64_t planned_rows() const { return context_.planned_rows(prompt_length()); }
-  /// Whether its next row is that of a generated token.
-  bool is_decoding() const { return num_rows_ >= prompt_length(); }
-  /// Positions whose rows have run.
+  /// Whether a single row is missing for the next token.
+  bool is_decoding() const { return rows_left() == 1; }
+  /// Positions whose rows have run: 0 again when all have to run anew.
   int64_t num_rows() const { return num_rows_; }
   /// Rows that can run now.
   int64_t rows_left() const;

@@ -43,7 +43,8 @@ RequestSummary check_prompts(PromptStream& prompts, const GenerationContext& con
     const int64_t rows = context.planned_rows(length);
     ++summary.num_requests;
     summary.total_rows += rows * context.rules.num_results;
-    summary.largest_unit_rows = std::max(summary.largest_unit_rows, std::min(length, blocks.chunk));
+    summary.largest_unit_rows =
+        std::max(summary.largest_unit_rows, std::min(std::max(length, rows), blocks.chunk));
     for (int64_t i = 0; i < context.rules.num_results; ++i) longest.add(rows);
     num_sequences += context.rules.num_results;
   }

@@ -62,15 +62,15 @@ StepHeader Generator::next() {
   if (running_.empty()) return header;
   header.kind = StepKind::kRun;
   std::vector<int64_t> rows_left(ranks_.size(), settings_.limits.max_rows);
-  add_units(RowKind::kNewToken, rows_left, header);
-  add_units(RowKind::kPrompt, rows_left, header);
+  add_units(RowKind::kLast, rows_left, header);
+  add_units(RowKind::kChunk, rows_left, header);
   return header;
 }
 
 void Generator::add_units(RowKind kind, std::vector<int64_t>& rows_left, StepHeader& header) {
   const int64_t chunk = settings_.shape.blocks().chunk;
   for (auto& [sequence, running] : running_) {
-    if (running.generation->is_decoding() != (kind == RowKind::kNewToken)) continue;
+    if (running.generation->is_decoding() != (kind == RowKind::kLast)) continue;
     int64_t& room = rows_left[static_cast<size_t>(running.rank)];
     running.step_rows = std::min({running.generation->rows_left(), chunk, room});
     if (running.step_rows == 0) continue;
@@ -96,27 +96,34 @@ void Generator::consume(std::vector<SequenceOutput> outputs) {
   std::map<int64_t, const SequenceOutput*> output_of;
   for (const SequenceOutput& output : outputs) output_of[output.sequence] = &output;
   for (auto at = running_.begin(); at != running_.end();) {
-    const auto& [sequence, running] = *at;
-    const auto found = output_of.find(sequence);
-    // Nothing comes out for the middle of a prompt.
-    const SequenceOutput nothing;
+    auto& [sequence, running] = *at;
     if (running.step_rows > 0) {
-      running.generation->advance(running.step_rows,
-                                  found == output_of.end() ? nothing : *found->second);
-      if (output_.text) output_.text(running.generation->take_text());
+      const auto output = output_of.find(sequence);
+      SWITCHYARD_CHECK(output != output_of.end(), "the output of a sequence is missing");
+      advance(running, *output->second);
     }
-    done_.tokens_done += found != output_of.end() && found->second->token >= 0 ? 1 : 0;
     if (!running.generation->is_finished()) {
       ++at;
       continue;
     }
-    Rank& home = ranks_[static_cast<size_t>(running.rank)];
-    home.blocks.release(running.generation->pages);
-    --home.num_running;
     finish(sequence, *running.generation);
     at = running_.erase(at);
   }
   give_out();
+}
+
+void Generator::advance(Running& running, const SequenceOutput& output) {
+  Generation& generation = *running.generation;
+  generation.advance(running.step_rows, output);
+  if (output_.text) output_.text(generation.take_text());
+  if (output.token >= 0) ++done_.tokens_done;
+  Rank& home = ranks_[static_cast<size_t>(running.rank)];
+  if (generation.is_finished()) {
+    home.blocks.release(generation.pages);
+    --home.num_running;
+  } else if (generation.num_rows() == 0) {
+    home.blocks.restart(generation.pages);
+  }
 }
 
 void Generator::finish(int64_t sequence, Generation& generation) {

@@ -34,9 +34,9 @@ struct GeneratorOutput {
 };
 
 /// Feeds an engine with sequences to continue and gives out what they become. Every running
-/// sequence is a unit of every step as far as there is room: first the rows of new tokens, then
-/// chunks of prompts. A sequence stays on the rank it was given to, and begins only when the pages
-/// of its whole length are free there, so that nothing ever has to be given up.
+/// sequence is a unit of every step as far as there is room: first the single rows that give a
+/// token, then chunks of more. A sequence stays on the rank it was given to, and begins only when
+/// the pages of its whole length are free there, so that nothing ever has to be given up.
 class Generator : public StepWork {
  public:
   /// The references must outlive the generator.
@@ -60,13 +60,14 @@ class Generator : public StepWork {
     int64_t num_running = 0;
   };
 
-  enum class RowKind : uint8_t { kNewToken, kPrompt };
+  enum class RowKind : uint8_t { kLast, kChunk };
 
   bool read_prompt();
   void admit();
   int find_rank() const;
   void add_units(RowKind kind, std::vector<int64_t>& rows_left, StepHeader& header);
   StepUnit make_unit(int64_t sequence, Running& running);
+  void advance(Running& running, const SequenceOutput& output);
   void finish(int64_t sequence, Generation& generation);
   void give_out();
 

@@ -80,13 +80,19 @@ void KvBlocks::advance(int64_t first, int64_t end, KvTable& table) {
   }
 }
 
-void KvBlocks::release(KvTable& table) {
+void KvBlocks::restart(KvTable& table) {
   for (size_t i = 0; i < groups_.size(); ++i) {
     KvTable::Group& mine = table.groups[i];
     const int64_t taken = static_cast<int64_t>(mine.pages.size()) / shape_.pages_per_block();
     for (int64_t block = taken - 1; block >= mine.passed; --block) free_block(i, block, mine);
-    groups_[i].unreserved += mine.reserved;
+    mine.pages.clear();
+    mine.passed = 0;
   }
+}
+
+void KvBlocks::release(KvTable& table) {
+  restart(table);
+  for (size_t i = 0; i < groups_.size(); ++i) groups_[i].unreserved += table.groups[i].reserved;
   table.groups.clear();
 }
 

@@ -51,6 +51,8 @@ class KvBlocks {
   /// Gives the table pages for the rows of the next step, at positions [first, end), and takes back
   /// those that no row from `first` on sees. Rows come in order, at most shape.chunk a step.
   void advance(int64_t first, int64_t end, KvTable& table);
+  /// Takes the pages back, but not the reservation: rows begin again at position 0.
+  void restart(KvTable& table);
   /// Takes everything back.
   void release(KvTable& table);
 

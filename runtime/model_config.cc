@@ -32,6 +32,15 @@ int64_t ModelConfig::expert_size(int moe_layer, int64_t expert) const {
   return expert_ffn_sizes[static_cast<size_t>(moe_layer)][static_cast<size_t>(expert)];
 }
 
+RouterSettings ModelConfig::router_of(int moe_layer) const {
+  RouterSettings result = router;
+  if (!expert_counts.empty()) {
+    result.num_experts = expert_counts[static_cast<size_t>(moe_layer)].num_experts;
+    result.top_k = expert_counts[static_cast<size_t>(moe_layer)].top_k;
+  }
+  return result;
+}
+
 std::string weight_type_text(const ModelConfig& config) {
   return config.weight_dtype ? std::string(name_of(*config.weight_dtype)) : "mixed";
 }
@@ -54,7 +63,12 @@ class Checker {
     check_sizes();
     check_attention();
     check_positions();
-    if (config_.num_moe_layers() > 0) check_router();
+    if (config_.num_moe_layers() == 0) return;
+    positive(config_.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
+    for (int layer = 0; layer < (config_.expert_counts.empty() ? 1 : config_.num_moe_layers());
+         ++layer) {
+      check_router(config_.router_of(layer));
+    }
   }
 
  private:
@@ -68,7 +82,7 @@ class Checker {
   void check_sizes() const;
   void check_attention() const;
   void check_positions() const;
-  void check_router() const;
+  void check_router(const RouterSettings& router) const;
 
   const ModelConfig& config_;
   const std::string& source_;
@@ -123,10 +137,8 @@ void Checker::check_positions() const {
   require(rope.theta > 1.0 && rope.factor > 0.0, "rope_theta or the rope factor is not positive");
 }
 
-void Checker::check_router() const {
-  const RouterSettings& router = config_.router;
+void Checker::check_router(const RouterSettings& router) const {
   positive(router.num_experts, "the number of experts", 65536);
-  positive(config_.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
   require(router.top_k >= 1 && router.top_k <= router.num_experts,
           concat("a token goes to ", router.top_k, " experts, but there are ", router.num_experts));
   require(router.top_k <= kMaxTopK, concat("a token goes to ", router.top_k, " experts; at most ",

@@ -121,6 +121,12 @@ enum class GateNetwork : uint8_t {
   kTanhMlp,  ///< W2 tanh(W0 x), both without bias
 };
 
+/// A layer's experts, and how many of them a token goes to.
+struct ExpertCounts {
+  int64_t num_experts = 0;
+  int64_t top_k = 0;
+};
+
 enum class SharedExpertGate : uint8_t {
   kNone,
   kSigmoid,  ///< its output is multiplied by sigmoid(w x)
@@ -169,7 +175,10 @@ struct ModelConfig {
   HasBias ffn_bias = HasBias::kNo;
   HasBias expert_bias = HasBias::kNo;
 
-  RouterSettings router;  // num_experts 0: no MoE layer
+  /// num_experts 0: no MoE layer. Where layers differ, the most experts and the most choices.
+  RouterSettings router;
+  /// Of each MoE layer, where they differ; empty: all as `router` says.
+  std::vector<ExpertCounts> expert_counts;
   GateNetwork gate_network = GateNetwork::kLinear;
   HasBias gate_bias = HasBias::kNo;
   bool has_selection_bias = false;
@@ -217,6 +226,8 @@ struct ModelConfig {
   int64_t expert_size(int moe_layer, int64_t expert) const;
   /// The first of eos_tokens, kNoToken if there is none.
   int32_t eos_token() const { return eos_tokens.empty() ? kNoToken : eos_tokens.front(); }
+  /// The router of the moe_layer-th MoE layer.
+  RouterSettings router_of(int moe_layer) const;
   float route_scale(int moe_layer) const {
     return route_scales.empty() ? 1.0f : route_scales[static_cast<size_t>(moe_layer)];
   }

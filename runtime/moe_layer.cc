@@ -22,13 +22,14 @@ MoeLayer::MoeLayer(const MoeLayerParts& parts)
 
 void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorView& hidden) {
   const int64_t num_rows = normed.shape[0];
+  router_ = p_.config.router_of(step.moe_layer);
   const LayerPlacement& placement = p_.placements[static_cast<size_t>(step.moe_layer)];
   if (num_rows > 0) route(step, normed);
   // Also ends every use of the plan of the step before.
   p_.backend.record(p_.compute).synchronize();
   const std::vector<int32_t> instances = choose_instances(step, placement, num_rows);
   p_.clock.begin(Phase::kIdle);
-  plan_ = p_.dispatcher.plan(placement, instances, p_.config.router.top_k,
+  plan_ = p_.dispatcher.plan(placement, instances, router_.top_k,
                              max_experts_[static_cast<size_t>(step.moe_layer)],
                              {step.step, step.layer, -1, "gather of expert counts"});
   rows_computed_[static_cast<size_t>(step.moe_layer)] +=
@@ -41,15 +42,15 @@ void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorVi
 void MoeLayer::combine(const MoeStep& step, const TensorView& normed, const TensorView& hidden) {
   p_.clock.begin(Phase::kExperts);
   const int64_t num_rows = normed.shape[0];
-  const int64_t top_k = p_.config.router.top_k;
+  const int64_t top_k = router_.top_k;
   const bool has_shared = p_.config.shared_ffn_size > 0;
   for (int64_t row = 0; row < num_rows; row += kAttentionBlockRows) {
     const int64_t count = std::min(kAttentionBlockRows, num_rows - row);
     const TensorView x = normed.rows(row, count);
     CombineArgs args;
     args.expert_rows = p_.workspace.view(BufferId::kExpertRows).rows(row * top_k, count * top_k);
-    args.topk_idx = p_.workspace.view(BufferId::kTopkIdx).rows(row, count);
-    args.topk_weights = p_.workspace.view(BufferId::kTopkWeights).rows(row, count);
+    args.topk_idx = choices(BufferId::kTopkIdx, num_rows).rows(row, count);
+    args.topk_weights = choices(BufferId::kTopkWeights, num_rows).rows(row, count);
     args.residual = hidden.rows(row, count);
     args.out = args.residual;
     args.branch_scale = p_.config.residual_scale;
@@ -71,10 +72,11 @@ TensorView MoeLayer::gate_logits(const MoeStep& step, const TensorView& normed) 
   const int64_t count = normed.shape[0];
   TensorView x = normed;
   if (p_.config.gate_network == GateNetwork::kTanhMlp) {
-    x = p_.workspace.rows(BufferId::kGateInner, count);
+    x = p_.workspace.shaped(BufferId::kGateInner, {count, router_.num_experts});
     p_.backend.matmul(p_.compute, {normed, step.weights.gate_inner, {}, Activation::kTanh, {}, x});
   }
-  const TensorView logits = p_.workspace.rows(BufferId::kGateLogits, count);
+  const TensorView logits =
+      p_.workspace.shaped(BufferId::kGateLogits, {count, router_.num_experts});
   p_.backend.matmul(
       p_.compute,
       {x, step.weights.gate.weight, step.weights.gate.bias, Activation::kNone, {}, logits});
@@ -84,40 +86,38 @@ TensorView MoeLayer::gate_logits(const MoeStep& step, const TensorView& normed) 
 void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
   p_.clock.begin(Phase::kGate);
   const int64_t num_rows = normed.shape[0];
-  RouterSettings router = p_.config.router;
+  RouterSettings router = router_;
   if (p_.capacity_fraction) router.norm = GateNorm::kNone;  // what is kept decides the weights
   for (int64_t row = 0; row < num_rows; row += kAttentionBlockRows) {
     const int64_t count = std::min(kAttentionBlockRows, num_rows - row);
     const TensorView logits = gate_logits(step, normed.rows(row, count));
     p_.backend.route(p_.compute,
-                     {logits, router, p_.workspace.view(BufferId::kTopkIdx).rows(row, count),
-                      p_.workspace.view(BufferId::kTopkWeights).rows(row, count),
+                     {logits, router, choices(BufferId::kTopkIdx, num_rows).rows(row, count),
+                      choices(BufferId::kTopkWeights, num_rows).rows(row, count),
                       step.weights.selection_bias, p_.config.route_scale(step.moe_layer)});
     observe(step, "gate_logits", row, logits);
   }
-  observe(step, "topk_idx", 0, p_.workspace.rows(BufferId::kTopkIdx, num_rows));
+  observe(step, "topk_idx", 0, choices(BufferId::kTopkIdx, num_rows));
   if (p_.capacity_fraction) apply_capacity(step, num_rows);
-  observe(step, "topk_weights", 0, p_.workspace.rows(BufferId::kTopkWeights, num_rows));
-  topk_idx_.resize(static_cast<size_t>(num_rows * p_.config.router.top_k));
-  p_.backend.copy_to_host(p_.compute, p_.workspace.rows(BufferId::kTopkIdx, num_rows),
-                          topk_idx_.data());
+  observe(step, "topk_weights", 0, choices(BufferId::kTopkWeights, num_rows));
+  topk_idx_.resize(static_cast<size_t>(num_rows * router_.top_k));
+  p_.backend.copy_to_host(p_.compute, choices(BufferId::kTopkIdx, num_rows), topk_idx_.data());
 }
 
 void MoeLayer::apply_capacity(const MoeStep& step, int64_t num_rows) {
   const CapacityRules& rules = p_.config.capacity;
   ApplyCapacityArgs args;
-  args.topk_idx = p_.workspace.rows(BufferId::kTopkIdx, num_rows);
-  args.topk_weights = p_.workspace.rows(BufferId::kTopkWeights, num_rows);
+  args.topk_idx = choices(BufferId::kTopkIdx, num_rows);
+  args.topk_weights = choices(BufferId::kTopkWeights, num_rows);
   args.mask = p_.workspace.rows(BufferId::kRouterMask, num_rows);
-  args.slots = p_.workspace.rows(BufferId::kSlots, num_rows);
+  args.slots = choices(BufferId::kSlots, num_rows);
   for (const CapacityRows& rows : step.capacity) {
     SWITCHYARD_CHECK(rows.positions > 0, "a unit without a capacity");
-    args.batches.push_back(
-        {rows.first_row, rows.num_rows,
-         expert_capacity(*p_.capacity_fraction, p_.config.router, rows.positions)});
+    args.batches.push_back({rows.first_row, rows.num_rows,
+                            expert_capacity(*p_.capacity_fraction, router_, rows.positions)});
   }
-  args.num_experts = p_.config.router.num_experts;
-  args.norm = p_.config.router.norm;
+  args.num_experts = router_.num_experts;
+  args.norm = router_.norm;
   args.norm_order = rules.norm_order;
   args.slot_order = rules.slot_order;
   p_.backend.apply_capacity(p_.compute, args);
@@ -133,7 +133,7 @@ void MoeLayer::observe(const MoeStep& step, const char* what, int64_t first_row,
 
 std::vector<int32_t> MoeLayer::choose_instances(const MoeStep& step,
                                                 const LayerPlacement& placement, int64_t num_rows) {
-  const int64_t top_k = p_.config.router.top_k;
+  const int64_t top_k = router_.top_k;
   std::vector<int32_t> instances(static_cast<size_t>(num_rows * top_k), -1);
   RoutingCounts& counts = routing_counts_[static_cast<size_t>(step.moe_layer)];
   for (int64_t row = 0; row < num_rows; ++row) {

@@ -91,7 +91,13 @@ class MoeLayer {
   /// Adds the experts' outputs and the shared expert's.
   void combine(const MoeStep& step, const TensorView& normed, const TensorView& hidden);
 
+  /// The first rows of a buffer of [T, k], k that of the running layer.
+  TensorView choices(BufferId id, int64_t num_rows) const {
+    return p_.workspace.shaped(id, {num_rows, router_.top_k});
+  }
+
   MoeLayerParts p_;
+  RouterSettings router_;                          // of the running layer
   DispatchPlan plan_;                              // of the running step; the streams copy from it
   std::vector<int32_t> topk_idx_;                  // [T, k] on the host
   std::vector<std::vector<int64_t>> max_experts_;  // [MoE layers][ranks]

@@ -41,12 +41,11 @@ std::vector<std::vector<int>> read_experts(const json::value& value, const std::
   return experts;
 }
 
-LayerPlacement make_layer(const json::value& value, const std::string& where,
-                          const ModelConfig& config, int num_ranks) {
+LayerPlacement make_layer(const json::value& value, const std::string& where, int64_t num_experts,
+                          int num_ranks) {
   const std::vector<std::vector<int>> experts = read_experts(value, where);
-  if (static_cast<int64_t>(experts.size()) != config.router.num_experts) {
-    fail_input(where, ": places ", experts.size(), " experts; the model has ",
-               config.router.num_experts);
+  if (static_cast<int64_t>(experts.size()) != num_experts) {
+    fail_input(where, ": places ", experts.size(), " experts; the model has ", num_experts);
   }
   try {
     return LayerPlacement(experts, num_ranks);
@@ -73,26 +72,34 @@ std::vector<LayerPlacement> make_placements(const PlacementText& placement,
                                             const ModelConfig& config, int num_ranks) {
   const std::string& path = placement.path;
   const std::vector<int> layers = config.moe_layers();
+  std::vector<LayerPlacement> placements;
+  const auto experts_of = [&config](size_t i) {
+    return config.router_of(static_cast<int>(i)).num_experts;
+  };
   if (path.empty()) {
-    return std::vector<LayerPlacement>(layers.size(),
-                                       contiguous_placement(config.router.num_experts, num_ranks));
+    for (size_t i = 0; i < layers.size(); ++i) {
+      placements.push_back(contiguous_placement(experts_of(i), num_ranks));
+    }
+    return placements;
   }
   const json::object file = parse_object(placement);
   if (const json::value* experts = file.if_contains("experts")) {
     if (file.size() != 1) fail_input(path, R"(: "experts" stands alone or not at all)");
-    return std::vector<LayerPlacement>(
-        layers.size(), make_layer(*experts, path + R"(: "experts")", config, num_ranks));
+    for (size_t i = 0; i < layers.size(); ++i) {
+      placements.push_back(make_layer(*experts, path + R"(: "experts")", experts_of(i), num_ranks));
+    }
+    return placements;
   }
   const json::value* by_layer = file.if_contains("layers");
   if (by_layer == nullptr || !by_layer->is_object() || file.size() != 1) {
     fail_input(path, R"(: expected {"experts": [...]} or {"layers": {...}})");
   }
   const json::object& object = by_layer->get_object();
-  std::vector<LayerPlacement> placements;
-  for (const int layer : layers) {
-    const json::value* value = object.if_contains(std::to_string(layer));
-    if (value == nullptr) fail_input(path, ": MoE layer ", layer, " of the model is missing");
-    placements.push_back(make_layer(*value, concat(path, ": layer ", layer), config, num_ranks));
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const json::value* value = object.if_contains(std::to_string(layers[i]));
+    if (value == nullptr) fail_input(path, ": MoE layer ", layers[i], " of the model is missing");
+    placements.push_back(
+        make_layer(*value, concat(path, ": layer ", layers[i]), experts_of(i), num_ranks));
   }
   if (object.size() != layers.size()) {
     fail_input(path, ": lists ", object.size(), " layers; the model has ", layers.size(),

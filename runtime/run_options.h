@@ -35,7 +35,7 @@ struct RunOptions {
   std::string model;  // directory of the checkpoint
   TokenizerOptions tokenizer;
 
-  std::string numerics = "auto";  // or an arithmetic class, as "cpu-fp32"
+  std::string numerics = "auto";                            // or an arithmetic class, as "cpu-fp32"
   AttentionForm attention_form = AttentionForm::kExpanded;  // of latent attention
   CapacityOptions capacity;
 

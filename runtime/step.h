@@ -28,8 +28,8 @@ struct StepSequence {
   /// passed them. Empty: they are kept for this step alone, which holds the sequence from position
   /// 0.
   std::vector<std::vector<int32_t>> pages = {};
-  /// Positions the sequence may come to have, which rotary frequencies that depend on the length
-  /// go by. 0: the rows of this step.
+  /// The length that rotary frequencies which depend on it go by: that of all its ids, those of
+  /// other steps included. 0: the rows of this step.
   int64_t planned_length = 0;
 
   int64_t num_rows() const { return static_cast<int64_t>(input_ids.size()) + num_pads; }

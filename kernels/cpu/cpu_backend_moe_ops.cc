@@ -95,7 +95,8 @@ void CpuBackendBase::apply_capacity(Stream& stream, const ApplyCapacityArgs& arg
     next += batch.num_rows;
   }
   check.require(next == tokens, "batches", "do not cover the rows");
-  check.require(args.norm != GateNorm::kSoftmax, "norm", "is a softmax, which needs logits");
+  check.require(args.norm == GateNorm::kNone || args.norm == GateNorm::kChosen, "norm",
+                "is not one of probabilities");
   cpu::CapacityParams params;
   params.topk_idx = check.i32("topk_idx", args.topk_idx, {tokens, top_k});
   params.topk_weights = check.f32("topk_weights", args.topk_weights, {tokens, top_k});

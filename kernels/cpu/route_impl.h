@@ -164,6 +164,10 @@ void normalise_weights(const RouterSettings& settings, const float* logits, cons
                        float* weights) {
   if (settings.norm == GateNorm::kNone) return;
   const int64_t k = settings.top_k;
+  if (settings.norm == GateNorm::kOnes) {
+    for (int64_t j = 0; j < k; ++j) weights[j] = 1.0f;
+    return;
+  }
   const bool is_softmax = settings.norm == GateNorm::kSoftmax;
   if (is_softmax) {
     for (int64_t j = 0; j < k; ++j) weights[j] = logits[ids[j]];

@@ -141,7 +141,7 @@ void TensorWalk::add_feed_forward(const std::string& up, const std::string& down
 void TensorWalk::add_experts(int layer) {
   const TensorNames& names = config_.names;
   const int64_t width = config_.hidden_size;
-  const int64_t experts = config_.router.num_experts;
+  const int64_t experts = config_.router_of(moe_layer_).num_experts;
   const bool has_inner = config_.gate_network == GateNetwork::kTanhMlp;
   if (has_inner) add_matrix(tensor_name(names.gate_inner, layer) + ".weight", experts, width);
   add_linear(tensor_name(names.gate, layer), experts, has_inner ? experts : width,

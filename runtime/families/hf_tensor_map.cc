@@ -188,14 +188,20 @@ TensorEntry HfTensorMap::take(const std::string& name, const std::vector<int64_t
   return entry;
 }
 
-TensorEntry HfTensorMap::take_expert(const std::string& name, TensorLayout layout, int64_t expert,
-                                     const std::vector<int64_t>& shape) {
+int64_t HfTensorMap::experts_of(int layer) const {
+  const auto kinds = model_.config.layers.begin();
+  const auto moe_layer = std::count(kinds, kinds + layer, FfnKind::kMoe);
+  return model_.config.router_of(static_cast<int>(moe_layer)).num_experts;
+}
+
+TensorEntry HfTensorMap::take_expert(const std::string& name, TensorLayout layout,
+                                     const TensorRole& role, const std::vector<int64_t>& shape) {
   const TorchTensor& tensor = find(name);
-  const int64_t experts = model_.config.router.num_experts;
+  const int64_t experts = experts_of(role.layer);
   if (name.ends_with("_blocks")) {
     const TensorEntry all = decode_mxfp4(name, tensor);
     require_shape(name, all.shape, {experts * shape[0], shape[1]});
-    return rows_of(all, expert * shape[0], shape[0]);
+    return rows_of(all, role.expert * shape[0], shape[0]);
   }
   if (tensor.support != TensorSupport::kReadable || !is_real(tensor.entry.dtype)) {
     fail_input(place(name), " is of type ", tensor.storage_type, "; expected fp32, fp16 or bf16");
@@ -205,7 +211,7 @@ TensorEntry HfTensorMap::take_expert(const std::string& name, TensorLayout layou
   stored.insert(stored.end(), shape.begin(), shape.end());
   if (is_turned) std::swap(stored[1], stored[2]);
   require_shape(name, tensor.entry.shape, stored);
-  TensorEntry entry = slice_of_expert(tensor.entry, expert);
+  TensorEntry entry = slice_of_expert(tensor.entry, role.expert);
   if (is_turned) {
     std::swap(entry.shape[0], entry.shape[1]);
     std::swap(entry.strides[0], entry.strides[1]);
@@ -247,7 +253,7 @@ TensorEntry HfTensorMap::resolve(const ExpectedTensor& expected) {
     const std::string name = tensor_name(pattern, role.layer, role.expert);
     parts.push_back(rule.layout == TensorLayout::kWhole
                         ? take(name, shape, expected)
-                        : take_expert(name, rule.layout, role.expert, shape));
+                        : take_expert(name, rule.layout, role, shape));
   }
   return stack(std::move(parts));
 }

@@ -34,8 +34,9 @@ class HfTensorMap {
 
   TensorEntry take(const std::string& name, const std::vector<int64_t>& shape,
                    const ExpectedTensor& expected);
-  TensorEntry take_expert(const std::string& name, TensorLayout layout, int64_t expert,
+  TensorEntry take_expert(const std::string& name, TensorLayout layout, const TensorRole& role,
                           const std::vector<int64_t>& shape);
+  int64_t experts_of(int layer) const;
   TensorEntry take_heads(const TensorRole& role, const ExpectedTensor& expected);
   const TorchTensor& find(const std::string& name);
   TensorEntry decode_fp8(const std::string& name, const TorchTensor& tensor);

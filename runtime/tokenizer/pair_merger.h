@@ -1,114 +1,91 @@
-// Byte-pair encoding's merges.
+// Byte-pair encoding's merging of neighbours.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <optional>
-#include <tuple>
 #include <vector>
 
 namespace switchyard {
 
-/// Joins neighbours of a sequence of symbols, always the pair of the lowest rank and of equal ones
-/// the leftmost, until no pair has a rank. n symbols take O(n log n). Holds buffers from one
-/// sequence to the next; not for two threads at once.
+/// What two neighbours become. Lower ranks go first.
+struct PairMerge {
+  int32_t rank;
+  int32_t symbol;
+};
+
+/// Joins neighbours of a word until none can be joined: always those of the lowest rank, of these
+/// the leftmost. Takes O(n log n) for n symbols and 28 bytes or so for each.
 class PairMerger {
  public:
-  /// Two neighbours and which of the symbols that were given they stand for: begin to end.
-  struct Pair {
-    int32_t left = 0;
-    int32_t right = 0;
-    int32_t begin = 0;
-    int32_t end = 0;
-  };
-  /// What becomes of a pair; the lowest rank goes first.
-  struct Merge {
-    int32_t rank = 0;
-    int32_t symbol = 0;
-  };
-
-  /// Replaces the symbols by what is left of them. `find_merge(pair)` gives an optional Merge, the
-  /// same whenever it is asked for the same two symbols.
-  template <typename FindMerge>
-  void merge(std::vector<int32_t>& symbols, const FindMerge& find_merge) {
-    start(symbols);
-    for (int32_t i = 0; i < static_cast<int32_t>(nodes_.size()); ++i) push(i, find_merge);
-    while (!heap_.empty()) {
-      std::pop_heap(heap_.begin(), heap_.end());
-      const Candidate candidate = heap_.back();
-      heap_.pop_back();
-      if (!is_current(candidate)) continue;
-      join(candidate);
-      if (nodes_[candidate.node].previous != kNone) {
-        push(nodes_[candidate.node].previous, find_merge);
-      }
-      push(candidate.node, find_merge);
-    }
-    symbols.clear();
-    for (int32_t i = nodes_.empty() ? kNone : 0; i != kNone; i = nodes_[i].next) {
-      symbols.push_back(nodes_[i].symbol);
-    }
-  }
+  /// `find(left symbol, right symbol)` gives a std::optional<PairMerge>. Symbols are not negative.
+  template <typename Find>
+  void merge(std::vector<int32_t>& symbols, const Find& find);
 
  private:
   static constexpr int32_t kNone = -1;
 
   struct Node {
-    int32_t symbol;  // kNone: joined into a node before it
+    int32_t symbol;  // kNone: joined into the node before it
     int32_t previous;
     int32_t next;
   };
-  // A node and the one after it; stale when their symbols are no longer these.
+  // Neighbours that could be joined when this was written down.
   struct Candidate {
-    Merge merge;
-    int32_t node;
-    int32_t left;
-    int32_t right;
-    // For a heap whose front is the leftmost of the lowest rank.
+    int32_t rank;
+    int32_t left;    // node
+    int32_t symbol;  // what they become
+    // For a heap whose front is the first one of the lowest rank.
     bool operator<(const Candidate& other) const {
-      return std::tie(merge.rank, node) > std::tie(other.merge.rank, other.node);
+      return rank != other.rank ? rank > other.rank : left > other.left;
     }
   };
 
-  void start(const std::vector<int32_t>& symbols) {
-    const int32_t size = static_cast<int32_t>(symbols.size());
-    nodes_.clear();
-    heap_.clear();
-    for (int32_t i = 0; i < size; ++i) {
-      nodes_.push_back({symbols[i], i - 1, i + 1 < size ? i + 1 : kNone});
-    }
+  template <typename Find>
+  void add(int32_t left, const Find& find) {
+    if (left == kNone || nodes_[left].next == kNone) return;
+    const auto merge = find(nodes_[left].symbol, nodes_[nodes_[left].next].symbol);
+    if (merge) heap_.push_back({merge->rank, left, merge->symbol});
   }
 
-  template <typename FindMerge>
-  void push(int32_t at, const FindMerge& find_merge) {
-    const int32_t next = nodes_[at].next;
-    if (next == kNone) return;
-    const int32_t after = nodes_[next].next;
-    const int32_t end = after == kNone ? static_cast<int32_t>(nodes_.size()) : after;
-    const Pair pair{nodes_[at].symbol, nodes_[next].symbol, at, end};
-    const std::optional<Merge> merge = find_merge(pair);
-    if (!merge) return;
-    heap_.push_back({*merge, at, pair.left, pair.right});
-    std::push_heap(heap_.begin(), heap_.end());
-  }
-
-  bool is_current(const Candidate& candidate) const {
-    const Node& node = nodes_[candidate.node];
-    return node.symbol == candidate.left && node.next != kNone &&
-           nodes_[node.next].symbol == candidate.right;
-  }
-
-  void join(const Candidate& candidate) {
-    Node& node = nodes_[candidate.node];
-    Node& joined = nodes_[node.next];
-    node.symbol = candidate.merge.symbol;
-    node.next = joined.next;
-    joined.symbol = kNone;
-    if (node.next != kNone) nodes_[node.next].previous = candidate.node;
-  }
-
-  std::vector<Node> nodes_;  // one for each symbol that was given
+  std::vector<Node> nodes_;
   std::vector<Candidate> heap_;
 };
+
+template <typename Find>
+void PairMerger::merge(std::vector<int32_t>& symbols, const Find& find) {
+  const int32_t size = static_cast<int32_t>(symbols.size());
+  nodes_.clear();
+  heap_.clear();
+  for (int32_t i = 0; i < size; ++i) {
+    nodes_.push_back({symbols[i], i - 1, i + 1 < size ? i + 1 : kNone});
+  }
+  for (int32_t i = 0; i < size; ++i) add(i, find);
+  std::make_heap(heap_.begin(), heap_.end());
+  while (!heap_.empty()) {
+    std::pop_heap(heap_.begin(), heap_.end());
+    const Candidate top = heap_.back();
+    heap_.pop_back();
+    Node& left = nodes_[top.left];
+    if (left.symbol == kNone || left.next == kNone) continue;
+    Node& right = nodes_[left.next];
+    // The neighbours may be others by now; they count if they become the same.
+    const auto current = find(left.symbol, right.symbol);
+    if (!current || current->symbol != top.symbol) continue;
+    left.symbol = top.symbol;
+    left.next = right.next;
+    right.symbol = kNone;
+    if (left.next != kNone) nodes_[left.next].previous = top.left;
+    for (const int32_t node : {left.previous, top.left}) {
+      const size_t size_before = heap_.size();
+      add(node, find);
+      if (heap_.size() > size_before) std::push_heap(heap_.begin(), heap_.end());
+    }
+  }
+  symbols.clear();
+  for (const Node& node : nodes_) {
+    if (node.symbol != kNone) symbols.push_back(node.symbol);
+  }
+}
 
 }  // namespace switchyard

@@ -4,11 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "runtime/tokenizer/json/prefix_index.h"
 #include "runtime/tokenizer/tokenizer_config.h"
 
 namespace switchyard {
@@ -30,9 +29,7 @@ class SpecialTokenFinder {
   std::optional<Found> find(std::string_view text, size_t from) const;
 
  private:
-  std::unordered_map<std::string, int32_t> ids_;
-  std::string first_bytes_;      // of all names, each once
-  std::vector<size_t> lengths_;  // of all names, each once, descending
+  PrefixIndex names_;  // values: ids
 };
 
 }  // namespace switchyard

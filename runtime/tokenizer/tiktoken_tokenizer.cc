@@ -34,20 +34,23 @@ class TiktokenTokenizer::WordEncoder {
   void merge(std::string_view word) {
     symbols_.clear();
     for (const char byte : word) symbols_.push_back(ranks_.id_of_byte(byte));
-    merger_.merge(symbols_, [&](const PairMerger::Pair& pair) -> std::optional<PairMerger::Merge> {
-      const auto size = static_cast<size_t>(pair.end - pair.begin);
-      const std::optional<int32_t> id =
-          ranks_.find_id(word.substr(static_cast<size_t>(pair.begin), size));
-      if (!id) return std::nullopt;
-      return PairMerger::Merge{*id, *id};
-    });
+    merger_.merge(symbols_, [this](int32_t left, int32_t right) { return find(left, right); });
     ids_.insert(ids_.end(), symbols_.begin(), symbols_.end());
+  }
+
+  std::optional<PairMerge> find(int32_t left, int32_t right) {
+    joined_ = *ranks_.find_bytes(left);
+    joined_ += *ranks_.find_bytes(right);
+    const std::optional<int32_t> id = ranks_.find_id(joined_);
+    if (!id) return std::nullopt;
+    return PairMerge{*id, *id};
   }
 
   const TiktokenRanks& ranks_;
   std::vector<int32_t>& ids_;
   std::unordered_map<std::string_view, std::pair<size_t, size_t>> seen_;  // begin, count in ids_
   std::vector<int32_t> symbols_;
+  std::string joined_;
   PairMerger merger_;
 };
 

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -24,6 +26,8 @@ class FakeCachedModel {
     std::vector<int64_t> cache_pages;  // by cache group, of each rank
     ScheduleLimits limits;
     int32_t vocab_size = 50;
+    /// What the keys of sequences of a length have in common.
+    std::function<int64_t(int64_t)> rotation = [](int64_t) { return 0; };
   };
 
   explicit FakeCachedModel(const Shape& shape)
@@ -92,6 +96,7 @@ class FakeCachedModel {
     int64_t sequence = -1;
     int64_t position = -1;
     int32_t token = -1;
+    int64_t rotation = -1;
   };
 
   Cell& cell(const StepSequence& sequence, size_t rank, size_t group, int64_t position) {
@@ -102,12 +107,15 @@ class FakeCachedModel {
 
   void write(const StepSequence& sequence, size_t rank) {
     int64_t& expected = next_position_[sequence.sequence];
+    const int64_t rotation = shape_.rotation(sequence.planned_length);
+    const auto last = rotation_.insert_or_assign(sequence.sequence, rotation);
+    if (!last.second && sequence.first_position == 0) expected = 0;
     EXPECT_EQ(sequence.first_position, expected) << "a row was left out or ran twice";
     ASSERT_EQ(sequence.pages.size(), shape_.windows.size());
     for (size_t i = 0; i < sequence.input_ids.size(); ++i, ++expected) {
       for (size_t group = 0; group < shape_.windows.size(); ++group) {
-        cell(sequence, rank, group, expected) = {sequence.sequence, expected,
-                                                 sequence.input_ids[i]};
+        cell(sequence, rank, group, expected) = {sequence.sequence, expected, sequence.input_ids[i],
+                                                 rotation};
       }
     }
     for (const std::vector<int32_t>& pages : sequence.pages) {
@@ -129,12 +137,14 @@ class FakeCachedModel {
         const Cell& found = cell(sequence, rank, group, position);
         EXPECT_EQ(found.sequence, sequence.sequence) << "another sequence's page";
         EXPECT_EQ(found.position, position);
+        EXPECT_EQ(found.rotation, rotation_[sequence.sequence]);
         ids[static_cast<size_t>(position)] = found.token;
       }
     }
     SequenceOutput output;
     output.sequence = sequence.sequence;
     if (!sequence.sample) return output;
+    ids[0] += static_cast<int32_t>(rotation_[sequence.sequence]);
     output.token = next_token(ids, shape_.windows, *sequence.sample, eos_ids, shape_.vocab_size);
     output.token_logprob = logprob_of(output.token);
     return output;
@@ -143,6 +153,7 @@ class FakeCachedModel {
   Shape shape_;
   std::vector<std::vector<std::vector<Cell>>> ranks_;  // by rank and group
   std::map<int64_t, int64_t> next_position_;
+  std::map<int64_t, int64_t> rotation_;
   int64_t steps_ = 0;
   int64_t most_rows_ = 0;
 };

@@ -275,7 +275,7 @@ TEST(BlockUnits, AWindowIsPaddedWhereThereIsNoContextYet) {
 
 ModelConfig small_config() {
   ModelConfig config;
-  config.max_positions = 16;
+  config.trained_positions = 16;
   return config;
 }
 

@@ -116,11 +116,28 @@ TEST(ResultTest, SumsInDoublePrecisionInOrder) {
   EXPECT_NE(format_result(result).find("\"logprob\":" + number(in_order) + ","), std::string::npos);
 }
 
+TEST(ResultTest, AFirstTokenThatFollowsNothingHasNoLogprob) {
+  ScoreResult result;
+  result.id = int64_t{1};
+  result.token_ids = {7, 8};
+  result.token_logprobs = {-0.5f};
+  result.top_logprobs = {{{8, -0.5f}}};
+  EXPECT_EQ(format_result(result),
+            R"({"id":1,"token_ids":[7,8],"token_logprobs":[null,-0.5],"logprob":-0.5,)"
+            R"("num_tokens":1,"top_logprobs":[null,[[8,-0.5]]]})");
+  result.token_ids = {7};
+  result.token_logprobs.clear();
+  result.top_logprobs.reset();
+  EXPECT_EQ(format_result(result),
+            R"({"id":1,"token_ids":[7],"token_logprobs":[null],"logprob":0.0,"num_tokens":0})");
+}
+
 TEST(ResultTest, BrokenResultsAreFaults) {
   ScoreResult result;
   result.id = int64_t{1};
-  result.token_ids = {1};
+  result.token_ids = {1, 2};
   expect_error(ErrorKind::kInternal, {}, [&] { format_result(result); });
+  result.token_ids = {1};
   result.token_logprobs = {std::numeric_limits<float>::quiet_NaN()};
   expect_error(ErrorKind::kInternal, {}, [&] { format_result(result); });
   result.token_logprobs = {-1.0f};

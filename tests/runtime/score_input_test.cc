@@ -222,8 +222,9 @@ TEST(ScoreInputHuggingFaceTest, EveryPositionHoldsAToken) {
                  ids(R"({"id": 1, "context_token_ids": [1],
                          "continuation_token_ids": [2,3,4,5,6,7]})");
                });
-  expect_error(ErrorKind::kInput, {"token_ids[0] is -1", "0 to 9"},
-               [&] { ids(R"({"id": 1, "token_ids": [-1]})"); });
+  // <pad> is a token like any other there.
+  options.pad = 5;
+  EXPECT_EQ(ids(R"({"id": 1, "token_ids": [5]})").num_scored, 1);
 }
 
 /// Requests of the small trained model against the ids that the reference scored.

@@ -10,8 +10,8 @@
 namespace switchyard {
 namespace {
 
-AddedToken read_token(const JsonNode& node) {
-  AddedToken token;
+AddedTokenEntry read_token(const JsonNode& node) {
+  AddedTokenEntry token;
   token.id =
       static_cast<int32_t>(node.at("id").integer(0, std::numeric_limits<int32_t>::max() - 1));
   token.content = node.at("content").text();
@@ -68,7 +68,7 @@ AddedTokens::AddedTokens(const JsonNode& node, const SubwordModel& model,
 }
 
 void AddedTokens::add(const JsonNode& node, const SubwordModel& model) {
-  const AddedToken token = read_token(node);
+  const AddedTokenEntry token = read_token(node);
   const std::string name = printable(token.content);
   if (token.content.empty()) node.refuse("a token without content cannot be found in a text");
   if (contents_.contains(token.content)) node.refuse("the token '", name, "' stands there already");
@@ -98,15 +98,16 @@ PrefixIndex AddedTokens::index_tokens(Stage stage, const JsonNode& node,
   // Special tokens come first where two become the same text.
   for (const bool is_special : {true, false}) {
     for (size_t i = 0; i < tokens_.size(); ++i) {
-      const AddedToken& token = tokens_[i];
+      const AddedTokenEntry& token = tokens_[i];
       if (token.is_special != is_special) continue;
       if (token.is_normalized != (stage == Stage::kNormalized)) continue;
-      std::string text = normalizer ? normalizer->apply(token.content) : token.content;
-      if (text.empty()) {
+      NormalizedText normalized{token.content};
+      if (normalizer != nullptr) normalizer->apply(normalized);
+      if (normalized.text.empty()) {
         node.refuse("nothing is left of the token '", printable(token.content),
                     "' when it is normalized");
       }
-      entries.push_back({std::move(text), static_cast<int32_t>(i)});
+      entries.push_back({std::move(normalized.text), static_cast<int32_t>(i)});
     }
   }
   return PrefixIndex(std::move(entries));
@@ -128,7 +129,7 @@ std::vector<TokenPart> AddedTokens::cut(std::string_view text, Stage stage) cons
       ++at;
       continue;
     }
-    const AddedToken& token = tokens_[static_cast<size_t>(longest)];
+    const AddedTokenEntry& token = tokens_[static_cast<size_t>(longest)];
     size_t begin = at;
     size_t end = at + length;
     at = end;
@@ -139,6 +140,7 @@ std::vector<TokenPart> AddedTokens::cut(std::string_view text, Stage stage) cons
     if (token.takes_right_space) {
       end = end_of_spaces = skip_spaces_after(text, std::max(end, end_of_spaces));
     }
+    if (begin >= end) continue;
     if (done < begin) parts.push_back({{done, begin}, std::nullopt});
     parts.push_back({{begin, end}, token.id});
     done = end;

@@ -18,7 +18,7 @@
 namespace switchyard {
 
 /// One entry of "added_tokens".
-struct AddedToken {
+struct AddedTokenEntry {
   int32_t id = 0;
   std::string content;
   bool is_single_word = false;    ///< matches only where no word goes on before or after it
@@ -48,7 +48,8 @@ class AddedTokens {
   AddedTokens& operator=(const AddedTokens&) = delete;
 
   /// The text's parts in order. Where several tokens match, the leftmost counts, of these the
-  /// longest. Parts can overlap where a token takes white space that is itself a token.
+  /// longest.
+  /// A token found in white space that another has taken is a part all the same.
   std::vector<TokenPart> cut(std::string_view text, Stage stage) const;
 
   /// Null for an id that no added token has.
@@ -61,7 +62,7 @@ class AddedTokens {
   void add(const JsonNode& node, const SubwordModel& model);
   PrefixIndex index_tokens(Stage stage, const JsonNode& node, const Normalizer* normalizer) const;
 
-  std::vector<AddedToken> tokens_;
+  std::vector<AddedTokenEntry> tokens_;
   std::unordered_map<int32_t, size_t> by_id_;
   std::unordered_set<std::string_view> contents_;          // of tokens_, which does not grow
   std::unordered_set<std::string_view> special_contents_;  // of tokens_

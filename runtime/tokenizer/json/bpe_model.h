@@ -5,9 +5,9 @@
 #include <optional>
 #include <unordered_map>
 
-#include "runtime/tokenizer/json/pair_merger.h"
 #include "runtime/tokenizer/json/subword_model.h"
 #include "runtime/tokenizer/json/vocabulary.h"
+#include "runtime/tokenizer/pair_merger.h"
 
 namespace switchyard {
 

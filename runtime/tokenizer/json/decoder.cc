@@ -114,7 +114,7 @@ FunctionDecoder::Function make_metaspace(const JsonNode& node) {
 FunctionDecoder::Function make_replace(const JsonNode& node) {
   const std::shared_ptr<const TextReplacement> replacement = make_replacement(node);
   return [replacement](Pieces& pieces) {
-    for (std::string& piece : pieces) piece = replacement->apply(piece);
+    for (std::string& piece : pieces) piece = replacement->apply(piece).text;
   };
 }
 

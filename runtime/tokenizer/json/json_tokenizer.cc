@@ -14,8 +14,8 @@ namespace {
 
 constexpr char kHelp[] = "tokenizer.json describes a tokenizer of Hugging Face's library";
 
-std::string_view first_character(std::string_view text) {
-  return text.substr(0, static_cast<size_t>(decode_code_point(text, 0).length));
+size_t size_of_first_character(std::string_view text) {
+  return static_cast<size_t>(decode_code_point(text, 0).length);
 }
 
 std::string_view part_of(std::string_view text, TextSpan span) {
@@ -66,19 +66,16 @@ std::vector<int32_t> JsonTokenizer::encode(std::string_view text, SpecialTokens 
 
 void JsonTokenizer::encode_segment(std::string_view text, bool is_first,
                                    std::vector<int32_t>& ids) const {
-  const auto normalize = [this](std::string_view part) {
-    return normalizer_ ? normalizer_->apply(part) : std::string(part);
-  };
-  const std::string normalized = normalize(text);
-  // Pre-tokenizers ask whether a word begins with what the text began with.
-  const size_t first_size = is_first ? normalize(first_character(text)).size() : 0;
-  for (const TokenPart& part : added_tokens_->cut(normalized, AddedTokens::Stage::kNormalized)) {
+  NormalizedText normalized{std::string(text), is_first ? size_of_first_character(text) : 0};
+  if (normalizer_) normalizer_->apply(normalized);
+  for (const TokenPart& part :
+       added_tokens_->cut(normalized.text, AddedTokens::Stage::kNormalized)) {
     if (part.id) {
       ids.push_back(*part.id);
       continue;
     }
-    Words words(std::string(part_of(normalized, part.span)),
-                first_size - std::min(first_size, part.span.begin));
+    Words words(std::string(part_of(normalized.text, part.span)),
+                normalized.first_bytes - std::min(normalized.first_bytes, part.span.begin));
     if (pre_tokenizer_) pre_tokenizer_->apply(words);
     encode_words(words, ids);
   }

@@ -1,6 +1,8 @@
 #include "runtime/tokenizer/json/normalizer.h"
 
+#include <algorithm>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,10 +22,8 @@ class NormalizerSequence final : public Normalizer {
   explicit NormalizerSequence(std::vector<std::unique_ptr<const Normalizer>> parts)
       : parts_(std::move(parts)) {}
 
-  std::string apply(std::string_view text) const override {
-    std::string result(text);
-    for (const auto& part : parts_) result = part->apply(result);
-    return result;
+  void apply(NormalizedText& text) const override {
+    for (const auto& part : parts_) part->apply(text);
   }
 
  private:
@@ -35,10 +35,82 @@ class FunctionNormalizer final : public Normalizer {
   using Function = std::function<std::string(std::string_view)>;
   explicit FunctionNormalizer(Function function) : function_(std::move(function)) {}
 
-  std::string apply(std::string_view text) const override { return function_(text); }
+  void apply(NormalizedText& text) const override {
+    if (text.first_bytes > 0) {
+      text.first_bytes = function_(std::string_view(text.text).substr(0, text.first_bytes)).size();
+    }
+    text.text = function_(text.text);
+  }
 
  private:
   Function function_;
+};
+
+class ReplaceNormalizer final : public Normalizer {
+ public:
+  explicit ReplaceNormalizer(const JsonNode& node) : replacement_(make_replacement(node)) {}
+
+  void apply(NormalizedText& text) const override {
+    const std::string first = text.text.substr(0, text.first_bytes);
+    ReplacedText replaced = replacement_->apply(text.text);
+    // The reference library takes what replaces several characters for the last one of them.
+    text.first_bytes =
+        replaced.first_match_end <= first.size() ? replacement_->apply(first).text.size() : 0;
+    text.text = std::move(replaced.text);
+  }
+
+ private:
+  std::unique_ptr<const TextReplacement> replacement_;
+};
+
+class StripNormalizer final : public Normalizer {
+ public:
+  explicit StripNormalizer(const JsonNode& node)
+      : strips_left_(node.at("strip_left").boolean()),
+        strips_right_(node.at("strip_right").boolean()) {}
+
+  void apply(NormalizedText& text) const override {
+    size_t begin = text.text.size();
+    size_t end = 0;
+    for_each_character(text.text, [&](char32_t character, std::string_view bytes) {
+      if (is_white_space(character)) return;
+      const size_t at = static_cast<size_t>(bytes.data() - text.text.data());
+      begin = std::min(begin, at);
+      end = at + bytes.size();
+    });
+    if (strips_right_) text.text.resize(end);
+    if (strips_left_) {
+      text.text.erase(0, begin);
+      text.first_bytes -= std::min(text.first_bytes, begin);
+    }
+  }
+
+ private:
+  bool strips_left_;
+  bool strips_right_;
+};
+
+class PrecompiledNormalizer final : public Normalizer {
+ public:
+  explicit PrecompiledNormalizer(const JsonNode& entry) : rules_(decode(entry), entry.place()) {}
+
+  void apply(NormalizedText& text) const override {
+    const bool is_first = text.first_bytes > 0;
+    const std::string_view first = std::string_view(text.text).substr(0, text.first_bytes);
+    text.first_bytes = apply_charsmap(rules_, first).size();
+    text.text = apply_charsmap(rules_, text.text);
+    // Where the rules drop a character, the reference library takes the next one for it.
+    if (is_first && !text.text.empty()) text.first_bytes = std::max<size_t>(text.first_bytes, 1);
+  }
+
+ private:
+  static std::string decode(const JsonNode& entry) {
+    std::optional<std::string> blob = decode_base64(entry.text());
+    if (!blob) entry.refuse("expected rules in base64");
+    return std::move(*blob);
+  }
+
+  Charsmap rules_;
 };
 
 std::string strip_accents(std::string_view text) {
@@ -70,41 +142,10 @@ std::string clean_for_nmt(std::string_view text) {
   return result;
 }
 
-FunctionNormalizer::Function make_strip(const JsonNode& node) {
-  const bool is_left = node.at("strip_left").boolean();
-  const bool is_right = node.at("strip_right").boolean();
-  return [is_left, is_right](std::string_view text) {
-    size_t begin = text.size();
-    size_t end = 0;
-    for_each_character(text, [&](char32_t character, std::string_view bytes) {
-      if (is_white_space(character)) return;
-      const size_t at = static_cast<size_t>(bytes.data() - text.data());
-      begin = std::min(begin, at);
-      end = at + bytes.size();
-    });
-    if (!is_left) begin = 0;
-    if (!is_right) end = text.size();
-    return std::string(begin < end ? text.substr(begin, end - begin) : std::string_view());
-  };
-}
-
-FunctionNormalizer::Function make_precompiled(const JsonNode& node) {
-  const JsonNode entry = node.at("precompiled_charsmap");
-  const std::optional<std::string> blob = decode_base64(entry.text());
-  if (!blob) entry.refuse("expected rules in base64");
-  const auto rules = std::make_shared<const Charsmap>(*blob, entry.place());
-  return [rules](std::string_view text) { return apply_charsmap(*rules, text); };
-}
-
 FunctionNormalizer::Function make_prepend(const JsonNode& node) {
   return [prefix = std::string(node.at("prepend").text())](std::string_view text) {
     return text.empty() ? std::string() : prefix + std::string(text);
   };
-}
-
-FunctionNormalizer::Function make_replace(const JsonNode& node) {
-  const std::shared_ptr<const TextReplacement> replacement = make_replacement(node);
-  return [replacement](std::string_view text) { return replacement->apply(text); };
 }
 
 FunctionNormalizer::Function make_function(const JsonNode& node) {
@@ -117,10 +158,7 @@ FunctionNormalizer::Function make_function(const JsonNode& node) {
   if (type == "StripAccents") return strip_accents;
   if (type == "Nmt") return clean_for_nmt;
   if (type == "ByteLevel") return to_byte_alphabet;
-  if (type == "Strip") return make_strip(node);
-  if (type == "Precompiled") return make_precompiled(node);
   if (type == "Prepend") return make_prepend(node);
-  if (type == "Replace") return make_replace(node);
   node.refuse("normalizers of type '", type,
               "' are not supported; these are: NFC, NFD, NFKC, NFKD, ",
               "Lowercase, Strip, StripAccents, Nmt, Precompiled, Replace, Prepend, ByteLevel, ",
@@ -130,7 +168,13 @@ FunctionNormalizer::Function make_function(const JsonNode& node) {
 }  // namespace
 
 std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node) {
-  if (node.type() != "Sequence") return std::make_unique<FunctionNormalizer>(make_function(node));
+  const std::string type = node.type();
+  if (type == "Strip") return std::make_unique<StripNormalizer>(node);
+  if (type == "Replace") return std::make_unique<ReplaceNormalizer>(node);
+  if (type == "Precompiled") {
+    return std::make_unique<PrecompiledNormalizer>(node.at("precompiled_charsmap"));
+  }
+  if (type != "Sequence") return std::make_unique<FunctionNormalizer>(make_function(node));
   std::vector<std::unique_ptr<const Normalizer>> parts;
   for (const JsonNode& part : node.at("normalizers").items()) {
     parts.push_back(make_normalizer(part));

@@ -9,7 +9,15 @@
 
 namespace switchyard {
 
-/// Maps text to text, both valid UTF-8, in about linear time. Immutable and thread-safe.
+/// A text, valid UTF-8, on its way through normalizers.
+struct NormalizedText {
+  std::string text;
+  /// How many bytes of it come from the first character that the user gave; 0 if that is dropped or
+  /// stands elsewhere.
+  size_t first_bytes = 0;
+};
+
+/// Maps text to text in about linear time. Immutable and thread-safe.
 class Normalizer {
  public:
   Normalizer() = default;
@@ -17,7 +25,7 @@ class Normalizer {
   Normalizer& operator=(const Normalizer&) = delete;
   virtual ~Normalizer() = default;
 
-  virtual std::string apply(std::string_view text) const = 0;
+  virtual void apply(NormalizedText& text) const = 0;
 };
 
 /// The normalizer that an entry of tokenizer.json describes: NFC, NFD, NFKC, NFKD, Lowercase,

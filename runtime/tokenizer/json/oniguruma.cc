@@ -32,19 +32,21 @@ class Translator {
  public:
   Translator(std::string_view expression, const std::string& place) : reader_(expression, place) {}
 
-  std::string translate() {
+  TranslatedRegex translate() {
     const Fragment body = alternatives(0);
     if (!reader_.at_end()) reader_.refuse("has a ) without a (");
     // Oniguruma's ^ and $ match at every line feed.
-    return "(?m)" + body.text;
+    return {"(?m)" + body.text, body.can_be_empty};
   }
 
  private:
   Fragment alternatives(int depth);
   Alternative alternative(int depth);
   Fragment atom(int depth);
+  Fragment literal(char32_t character);
   Fragment escape();
   Fragment group(int depth);
+  std::string other_opening();
   std::string leading_options();
   std::string option_letters(std::string_view letters);
   Fragment repeat(Fragment atom);
@@ -106,6 +108,9 @@ std::string Translator::option_letters(std::string_view letters) {
     }
     result += letter == 'm' ? 's' : letter;
   }
+  const bool has_i = result.find('i') != result.npos;
+  const bool is_turned_off = result.find('-') < result.find('i');
+  if (has_i) reader_.set_case_sense(is_turned_off ? CaseSense::kExact : CaseSense::kIgnored);
   return result;
 }
 
@@ -122,22 +127,29 @@ Fragment Translator::atom(int depth) {
   for (const std::string_view quantifier : {"*", "+", "?"}) {
     if (reader_.looking_at(quantifier)) reader_.refuse("repeats nothing or a repetition");
   }
-  return {icu_character(reader_.next()), false};
+  return literal(reader_.next());
+}
+
+Fragment Translator::literal(char32_t character) {
+  if (reader_.case_sense() == CaseSense::kIgnored && folds_to_several(character)) {
+    reader_.refuse("has a letter that stands for several where case is ignored");
+  }
+  return {icu_character(character), false};
 }
 
 Fragment Translator::escape() {
-  for (const std::string_view anchor : {"A", "z", "Z"}) {
-    if (reader_.skip(anchor)) return {concat("\\", anchor), true};
-  }
-  const std::string word = icu_word_class();
+  if (reader_.skip("A")) return {"\\A", true};
+  if (reader_.skip("z")) return {"\\z", true};
+  if (reader_.skip("Z")) return {"(?=\\x{A}?\\z)", true};
+  const std::string word = icu_word_class(OnigurumaScope::kOutside);
   if (reader_.skip("b")) {
     return {concat("(?:(?<=", word, ")(?!", word, ")|(?<!", word, ")(?=", word, "))"), true};
   }
   if (reader_.skip("B")) {
     return {concat("(?:(?<=", word, ")(?=", word, ")|(?<!", word, ")(?!", word, "))"), true};
   }
-  const OnigurumaEscape escape = read_escape(reader_);
-  if (escape.character) return {icu_character(*escape.character), false};
+  const OnigurumaEscape escape = read_escape(reader_, OnigurumaScope::kOutside);
+  if (escape.character) return literal(*escape.character);
   return {escape.set, false, escape.set};
 }
 
@@ -146,21 +158,34 @@ Fragment Translator::group(int depth) {
     reader_.until(")", "(?#");
     return {"(?:)", true};
   }
-  std::string opening = "?:";  // a group that is captured is not referred to
   bool is_assertion = false;
+  std::string opening;
   for (const std::string_view kind : {"?=", "?!", "?<=", "?<!", "?>", "?:"}) {
     if (!reader_.skip(kind)) continue;
     is_assertion = kind != "?>" && kind != "?:";
     opening = kind;
     break;
   }
-  if (opening == "?:" && reader_.looking_at("?") && !reader_.rest().starts_with("?:")) {
-    reader_.skip("?");
-    opening = concat("?", option_letters(reader_.until(":", "(?")), ":");
-  }
+  const CaseSense outer_sense = reader_.case_sense();
+  if (opening.empty()) opening = other_opening();
   const Fragment inside = alternatives(depth + 1);
+  reader_.set_case_sense(outer_sense);
   if (!reader_.skip(")")) reader_.refuse("has a ( without a )");
   return {concat("(", opening, inside.text, ")"), is_assertion || inside.can_be_empty};
+}
+
+// The opening of a group with a name, with options, or of one that is captured, which nothing can
+// refer to.
+std::string Translator::other_opening() {
+  if (reader_.skip("?<")) {
+    reader_.until(">", "(?<");
+  } else if (reader_.skip("?")) {
+    const std::string_view rest = reader_.rest();
+    const size_t end = rest.find_first_of(":)");
+    if (end != rest.npos && rest[end] == ')') reader_.refuse("has options within an alternative");
+    return concat("?", option_letters(reader_.until(":", "(?")), ":");
+  }
+  return "?:";
 }
 
 Fragment Translator::repeat(Fragment atom) {
@@ -195,8 +220,9 @@ std::optional<Fragment> Translator::repeat_counted(const Fragment& atom) {
     reader_.refuse(concat("repeats something {", range, "} times"));
   }
   reader_.skip(rest.substr(0, end + 1));
-  Fragment result{concat(atom.text, "{", *low, comma < range.size() ? "," : "", high_text, "}"),
-                  atom.can_be_empty || *low == 0};
+  const std::string bounds =
+      comma < range.size() ? concat(*low, ",", high_text) : std::string(low_text);
+  Fragment result{concat(atom.text, "{", bounds, "}"), atom.can_be_empty || *low == 0};
   if (comma < range.size() && reader_.skip("?")) {
     result.text += "?";
   } else if (reader_.looking_at("?") || reader_.looking_at("+") || reader_.looking_at("*")) {
@@ -208,7 +234,7 @@ std::optional<Fragment> Translator::repeat_counted(const Fragment& atom) {
 
 }  // namespace
 
-std::string translate_oniguruma(std::string_view expression, const std::string& place) {
+TranslatedRegex translate_oniguruma(std::string_view expression, const std::string& place) {
   return Translator(expression, place).translate();
 }
 

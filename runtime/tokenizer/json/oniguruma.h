@@ -6,6 +6,12 @@
 
 namespace switchyard {
 
+/// An expression in ICU's dialect.
+struct TranslatedRegex {
+  std::string expression;
+  bool can_match_nothing = false;  ///< whether an empty match is possible
+};
+
 /// The expression in ICU's dialect that matches what `expression` matches in Oniguruma's (version
 /// 6, its own syntax, UTF-8), which is what the tokenizers library of Hugging Face compiles: \h is
 /// a hexadecimal digit, ^ and $ match at every line feed, (?m) lets a dot match it, x{n}? is an
@@ -14,6 +20,6 @@ namespace switchyard {
 /// references to groups, throws Error(kInput) that begins with `place` and quotes it.
 /// An alternative such as \s+$ that fails for the first character of a run of its own leading set
 /// is not tried for the others, where it must fail too: so a run takes linear time.
-std::string translate_oniguruma(std::string_view expression, const std::string& place);
+TranslatedRegex translate_oniguruma(std::string_view expression, const std::string& place);
 
 }  // namespace switchyard

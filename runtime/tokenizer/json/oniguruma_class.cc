@@ -1,6 +1,7 @@
 #include "runtime/tokenizer/json/oniguruma_class.h"
 
 #include <unicode/uchar.h>
+#include <unicode/unistr.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -72,7 +73,8 @@ std::string find_property(const std::string& name) {
   for (const auto& [property, prefix] :
        {std::pair(UCHAR_GENERAL_CATEGORY_MASK, "gc="), std::pair(UCHAR_SCRIPT, "sc=")}) {
     const int32_t value = u_getPropertyValueEnum(property, name.c_str());
-    if (value != UCHAR_INVALID_CODE && is_name_of(property, value, name)) return prefix + name;
+    if (value == UCHAR_INVALID_CODE || !is_name_of(property, value, name)) continue;
+    return concat(prefix, u_getPropertyValueName(property, value, U_SHORT_PROPERTY_NAME));
   }
   const bool is_binary = name == "alphabetic" || name == "uppercase" || name == "lowercase" ||
                          name == "whitespace" || name == "any";
@@ -90,6 +92,12 @@ std::string read_property(OnigurumaReader& reader, char32_t letter) {
   const std::string property = find_property(loose(name));
   if (property.empty()) {
     reader.refuse(concat("has the property '", name, "', which is no category and no script"));
+  }
+  // The two libraries differ in what else these match without case.
+  const bool depends_on_case = property == "gc=Lu" || property == "gc=Ll" || property == "gc=Lt" ||
+                               property == "uppercase" || property == "lowercase";
+  if (depends_on_case && reader.case_sense() == CaseSense::kIgnored) {
+    reader.refuse(concat("has the property '", name, "' where case is ignored"));
   }
   return concat("[", is_negated ? "\\P{" : "\\p{", property, "}]");
 }
@@ -150,7 +158,7 @@ OnigurumaEscape read_item(OnigurumaReader& reader, int depth) {
   if (reader.skip("[:")) return {std::nullopt, read_posix_class(reader)};
   if (reader.skip("[")) return {std::nullopt, read_class_at(reader, depth + 1)};
   if (reader.skip("\\b")) reader.refuse("has \\b in a class");
-  if (reader.skip("\\")) return read_escape(reader);
+  if (reader.skip("\\")) return read_escape(reader, OnigurumaScope::kInClass);
   return {reader.next(), ""};
 }
 
@@ -181,6 +189,11 @@ void OnigurumaReader::refuse(std::string_view what) const {
              ", which is not supported: ", printable(expression_));
 }
 
+bool folds_to_several(char32_t character) {
+  const icu::UnicodeString text(static_cast<UChar32>(character));
+  return icu::UnicodeString(text).foldCase().countChar32() > 1;
+}
+
 std::string icu_character(char32_t character) {
   if (is_ascii_letter(character) || is_ascii_digit(character)) {
     return std::string(1, static_cast<char>(character));
@@ -190,12 +203,13 @@ std::string icu_character(char32_t character) {
   return text;
 }
 
-std::string icu_word_class() {
-  // Oniguruma takes the numbers of Latin-1 for parts of words, too.
-  return "[\\p{alphabetic}\\p{gc=M}\\p{gc=Nd}\\p{gc=Pc}\\xB2\\xB3\\xB9\\xBC-\\xBE]";
+std::string icu_word_class(OnigurumaScope scope) {
+  const char* latin1_numbers =
+      scope == OnigurumaScope::kOutside ? "\\xB2\\xB3\\xB9\\xBC-\\xBE" : "";
+  return concat("[\\p{alphabetic}\\p{gc=M}\\p{gc=Nd}\\p{gc=Pc}", latin1_numbers, "]");
 }
 
-OnigurumaEscape read_escape(OnigurumaReader& reader) {
+OnigurumaEscape read_escape(OnigurumaReader& reader, OnigurumaScope scope) {
   const char32_t letter = reader.next();
   if (!is_ascii_letter(letter) && !is_ascii_digit(letter)) return {letter, ""};
   switch (letter) {
@@ -229,9 +243,9 @@ OnigurumaEscape read_escape(OnigurumaReader& reader) {
     case 'H':
       return {std::nullopt, "[^0-9A-Fa-f]"};
     case 'w':
-      return {std::nullopt, icu_word_class()};
+      return {std::nullopt, icu_word_class(scope)};
     case 'W':
-      return {std::nullopt, concat("[^", icu_word_class(), "]")};
+      return {std::nullopt, concat("[^", icu_word_class(scope), "]")};
     case 'p':
     case 'P':
       return {std::nullopt, read_property(reader, letter)};

@@ -40,12 +40,18 @@ PostProcessor read_template(const JsonNode& node) {
   return result;
 }
 
+bool adds_ids(const PostProcessor& processor) {
+  return !processor.prefix.empty() || !processor.suffix.empty();
+}
+
 PostProcessor read_sequence(const JsonNode& node) {
   PostProcessor result;
   for (const JsonNode& part : node.at("processors").items()) {
-    const PostProcessor outer = read_post_processor(part);
-    result.prefix.insert(result.prefix.begin(), outer.prefix.begin(), outer.prefix.end());
-    result.suffix.insert(result.suffix.end(), outer.suffix.begin(), outer.suffix.end());
+    const PostProcessor next = read_post_processor(part);
+    if (!adds_ids(next)) continue;
+    // The reference library gives each part of what the first one gives to the second one alone.
+    if (adds_ids(result)) part.refuse("a second post-processor that adds tokens is not supported");
+    result = next;
   }
   return result;
 }

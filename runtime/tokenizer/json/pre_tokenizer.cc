@@ -170,6 +170,25 @@ Made make_delimiter(const JsonNode& node) {
       SplitBehavior::kRemoved);
 }
 
+// Where a word begins with the text's first character cannot be told once another pre-tokenizer has
+// put characters before it.
+void check_first_words(const JsonNode& node, bool& has_changed_text) {
+  const std::string type = node.type();
+  if (type == "Sequence") {
+    for (const JsonNode& part : node.at("pretokenizers").items()) {
+      check_first_words(part, has_changed_text);
+    }
+  } else if (type == "Metaspace") {
+    if (has_changed_text && read_metaspace(node).prepend_scheme == PrependScheme::kFirst) {
+      node.refuse("\"prepend_scheme\" \"first\" is not supported after another pre-tokenizer that ",
+                  "changes the text");
+    }
+    has_changed_text = true;
+  } else if (type == "ByteLevel") {
+    has_changed_text = true;
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node) {
@@ -188,6 +207,8 @@ std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node) {
                 "Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, ",
                 "CharDelimiterSplit, BertPreTokenizer, Sequence");
   }
+  bool has_changed_text = false;
+  check_first_words(node, has_changed_text);
   std::vector<Made> parts;
   for (const JsonNode& part : node.at("pretokenizers").items()) {
     parts.push_back(make_pre_tokenizer(part));

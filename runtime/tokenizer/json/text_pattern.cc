@@ -47,7 +47,7 @@ class LiteralPattern final : public TextPattern {
 class RegexPattern final : public TextPattern {
  public:
   RegexPattern(std::string_view expression, const std::string& place)
-      : splitter_(translate_oniguruma(expression, place), place) {}
+      : splitter_(translate_oniguruma(expression, place).expression, place) {}
 
  private:
   std::vector<TextSpan> find(std::string_view text) const override {
@@ -68,6 +68,7 @@ class RegexPattern final : public TextPattern {
 
 std::vector<TextPart> TextPattern::cut(std::string_view text) const {
   std::vector<TextPart> parts;
+  if (text.empty()) return parts;
   size_t end = 0;
   for (const TextSpan& match : find(text)) {
     if (end != match.begin) parts.push_back({{end, match.begin}, false});
@@ -91,17 +92,24 @@ std::unique_ptr<const TextPattern> make_text_pattern(const JsonNode& node) {
   return std::make_unique<RegexPattern>(expression.text(), expression.place());
 }
 
-std::string TextReplacement::apply(std::string_view text) const {
-  std::string result;
+ReplacedText TextReplacement::apply(std::string_view text) const {
+  ReplacedText result;
   for (const TextPart& part : pattern_->cut(text)) {
-    result += part.is_match ? std::string_view(content_)
-                            : text.substr(part.span.begin, part.span.end - part.span.begin);
+    if (part.is_match && part.span.begin == 0) result.first_match_end = part.span.end;
+    result.text += part.is_match ? std::string_view(content_)
+                                 : text.substr(part.span.begin, part.span.end - part.span.begin);
   }
   return result;
 }
 
 std::unique_ptr<const TextReplacement> make_replacement(const JsonNode& node) {
-  return std::make_unique<TextReplacement>(make_text_pattern(node.at("pattern")),
+  const JsonNode pattern = node.at("pattern");
+  if (const std::optional<JsonNode> expression = pattern.find("Regex")) {
+    if (translate_oniguruma(expression->text(), expression->place()).can_match_nothing) {
+      expression->refuse("replacing matches that can be empty is not supported");
+    }
+  }
+  return std::make_unique<TextReplacement>(make_text_pattern(pattern),
                                            std::string(node.at("content").text()));
 }
 

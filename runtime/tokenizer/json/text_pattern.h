@@ -32,7 +32,8 @@ class TextPattern {
   TextPattern& operator=(const TextPattern&) = delete;
   virtual ~TextPattern() = default;
 
-  /// All parts of a text that is valid UTF-8, from left to right; matches alone can be empty.
+  /// All parts of a text that is valid UTF-8, from left to right; matches alone can be empty. An
+  /// empty text has none.
   std::vector<TextPart> cut(std::string_view text) const;
 
  private:
@@ -47,13 +48,19 @@ std::unique_ptr<const TextPattern> make_character_pattern(std::function<bool(cha
 /// Oniguruma's dialect (see translate_oniguruma). Throws Error(kInput) naming the entry.
 std::unique_ptr<const TextPattern> make_text_pattern(const JsonNode& node);
 
+/// A text in which matches have been replaced.
+struct ReplacedText {
+  std::string text;
+  size_t first_match_end = 0;  ///< in the text before; 0 if it does not begin with a match
+};
+
 /// Puts a text in the place of every match.
 class TextReplacement {
  public:
   TextReplacement(std::unique_ptr<const TextPattern> pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
 
-  std::string apply(std::string_view text) const;
+  ReplacedText apply(std::string_view text) const;
 
  private:
   std::unique_ptr<const TextPattern> pattern_;

@@ -7,7 +7,10 @@
 #include <unicode/uniset.h>
 #include <unicode/utext.h>
 
+#include <algorithm>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "kernels/base/error.h"
 #include "runtime/tokenizer/json/characters.h"
@@ -56,6 +59,61 @@ const icu::UnicodeSet& unicode_9() {
   return *set;
 }
 
+const icu::Normalizer2& decomposition_of(UnicodeForm form) {
+  const bool is_compatible = form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd;
+  return full_form(is_compatible ? UnicodeForm::kNfkd : UnicodeForm::kNfd);
+}
+
+// Puts the marks that follow a character into canonical order (Unicode Standard, 3.11), which does
+// not change what a text normalizes to. The library does so by insertion, in quadratic time.
+class MarkSorter {
+ public:
+  explicit MarkSorter(const icu::Normalizer2& decomposition) : decomposition_(decomposition) {}
+
+  std::string sort(std::string_view text) {
+    for_each_character(text, [this](char32_t character, std::string_view bytes) {
+      if (take_marks(static_cast<UChar32>(character))) return;
+      finish_run();
+      result_ += bytes;
+    });
+    finish_run();
+    return std::move(result_);
+  }
+
+ private:
+  struct Mark {
+    UChar32 character;
+    uint8_t combining_class;
+  };
+
+  // Takes what a character decomposes into if that begins with a mark.
+  bool take_marks(UChar32 character) {
+    constexpr UChar32 kFirstMark = 0x300;
+    if (character < kFirstMark) return false;
+    icu::UnicodeString parts;
+    if (!decomposition_.getDecomposition(character, parts)) parts = icu::UnicodeString(character);
+    if (decomposition_.getCombiningClass(parts.char32At(0)) == 0) return false;
+    if (!unicode_9().contains(character)) return false;
+    for (int32_t at = 0; at < parts.length(); at = parts.moveIndex32(at, 1)) {
+      const UChar32 part = parts.char32At(at);
+      run_.push_back({part, decomposition_.getCombiningClass(part)});
+    }
+    return true;
+  }
+
+  void finish_run() {
+    std::stable_sort(run_.begin(), run_.end(), [](const Mark& left, const Mark& right) {
+      return left.combining_class < right.combining_class;
+    });
+    for (const Mark& mark : run_) append_utf8(static_cast<char32_t>(mark.character), result_);
+    run_.clear();
+  }
+
+  const icu::Normalizer2& decomposition_;
+  std::string result_;
+  std::vector<Mark> run_;
+};
+
 using BreakIterator = std::unique_ptr<icu::BreakIterator>;
 
 BreakIterator make_grapheme_iterator() {
@@ -86,11 +144,12 @@ void append_grapheme(const Charsmap& rules, std::string_view grapheme, std::stri
 std::function<std::string(std::string_view)> make_unicode_form(UnicodeForm form) {
   const auto normalizer =
       std::make_shared<const icu::FilteredNormalizer2>(full_form(form), unicode_9());
-  return [normalizer](std::string_view text) {
+  return [normalizer, form](std::string_view text) {
+    const std::string sorted = MarkSorter(decomposition_of(form)).sort(text);
     std::string result;
     icu::StringByteSink<std::string> sink(&result);
     UErrorCode status = U_ZERO_ERROR;
-    normalizer->normalizeUTF8(0, piece_of(text), sink, nullptr, status);
+    normalizer->normalizeUTF8(0, piece_of(sorted), sink, nullptr, status);
     check(status, "normalise text");
     return result;
   };
