@@ -406,8 +406,10 @@ struct SampleSettings {
 struct SampleArgs {
   TensorView logits;                 // [T, V], V at most 2^20
   std::vector<SampleSettings> rows;  // [T]
-  std::vector<int32_t> eos_ids;      // what is_eos_banned leaves out: below V, any order, not all
+  std::vector<int32_t> eos_ids;      // what is_eos_banned leaves out: below V, any order
   TensorView tokens;                 // [T] int32
+  /// What is left out of every row: below V, any order, with the eos_ids not all there are.
+  std::vector<int32_t> banned_ids = {};
 };
 
 /// first_row[0] = the lowest row of x that holds an infinity or NaN, else -1.

@@ -19,37 +19,45 @@ OptionGroup model_options(SynthesizeOptions& o) {
         text, {{"fp16", DType::kF16}, {"bf16", DType::kBF16}, {"fp32", DType::kF32}});
   };
   const auto set_seed = [&o](const std::string& text) { o.seed = parse_seed(text); };
-  return {"Model",
-          {{.name = "preset",
-            .value_name = "NAME|FILE",
-            .help = "a built-in model, as moe_15b, or a YAML file (configs/README.md)",
-            .set = store_path(o.preset, "a preset's name or a file"),
-            .need = OptionNeed::kRequired},
-           {.name = "layers",
-            .value_name = "N",
-            .default_text = "the preset's",
-            .help = "that many layers, dense ones and such with experts in the preset's order",
-            .set = store(changes.layers)},
-           {.name = "experts",
-            .value_name = "E",
-            .default_text = "the preset's",
-            .help = "of each layer that has experts",
-            .set = store(changes.experts)},
-           {.name = "dtype",
-            .value_name = "TYPE",
-            .default_text = "the preset's",
-            .help = "of the weights: fp16, bf16 or fp32",
-            .set = set_dtype},
-           {.name = "seed",
-            .value_name = "S",
-            .default_text = "1",
-            .help = "of the random weights",
-            .set = set_seed}}};
+  return {
+      "Model",
+      {{.name = "preset",
+        .value_name = "NAME|FILE",
+        .help = "a built-in model, as moe_15b or mixtral_8x7b, or a YAML file (configs/README.md)",
+        .set = store_path(o.preset, "a preset's name or a file"),
+        .need = OptionNeed::kRequired},
+       {.name = "layers",
+        .value_name = "N",
+        .default_text = "the preset's",
+        .help = "that many layers, dense ones and such with experts in the preset's order",
+        .set = store(changes.layers)},
+       {.name = "experts",
+        .value_name = "E",
+        .default_text = "the preset's",
+        .help = "of each layer that has experts",
+        .set = store(changes.experts)},
+       {.name = "dtype",
+        .value_name = "TYPE",
+        .default_text = "the preset's",
+        .help = "of the weights: fp16, bf16 or fp32",
+        .set = set_dtype},
+       {.name = "set",
+        .value_name = "JSON",
+        .help = "entries for the config.json of a Hugging Face model; null takes one out",
+        .set = store_path(changes.config_json, "a JSON object")},
+       {.name = "seed",
+        .value_name = "S",
+        .default_text = "1",
+        .help = "of the random weights",
+        .set = set_seed}}};
 }
 
 OptionGroup file_options(SynthesizeOptions& o) {
   const auto set_rank_files = [&o](const std::string& text) {
     o.changes.rank_files = parse_whole_number(text, 1, kMost);
+  };
+  const auto set_shard_size = [&o](const std::string& text) {
+    o.changes.shard_bytes = parse_bytes(text, 1);
   };
   return {"Files",
           {{.name = "output",
@@ -60,8 +68,13 @@ OptionGroup file_options(SynthesizeOptions& o) {
            {.name = "rank-files",
             .value_name = "N",
             .default_text = "the preset's",
-            .help = "files that the experts are spread over; a divisor of their number",
-            .set = set_rank_files}}};
+            .help = "fairseq: files that the experts are spread over; a divisor of their number",
+            .set = set_rank_files},
+           {.name = "shard-size",
+            .value_name = "BYTES",
+            .default_text = "the preset's",
+            .help = "Hugging Face: most bytes of tensors of a file, as 5GiB",
+            .set = set_shard_size}}};
 }
 
 }  // namespace

@@ -1,32 +1,11 @@
 #include "runtime/flat_yaml.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <set>
 
 #include "kernels/base/error.h"
+#include "runtime/yaml_text.h"
 
 namespace switchyard {
-namespace {
-
-std::string place(const std::string& path, const YAML::Mark& mark) {
-  return mark.is_null() ? path : concat(path, ", line ", mark.line + 1);
-}
-
-YAML::Node parse_yaml(const std::string& text, const std::string& path) {
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      fail_usage(place(path, documents[1].Mark()), ": a second YAML document; expected one");
-    }
-    return documents.empty() ? YAML::Node() : documents[0];
-  } catch (const YAML::ParserException& error) {
-    fail_usage(place(path, error.mark), ": not readable as YAML: ", error.msg);
-  }
-}
-
-}  // namespace
-
 std::vector<FlatYamlEntry> parse_flat_yaml(const std::string& text, const std::string& path) {
   const YAML::Node root = parse_yaml(text, path);
   std::vector<FlatYamlEntry> entries;
@@ -34,7 +13,7 @@ std::vector<FlatYamlEntry> parse_flat_yaml(const std::string& text, const std::s
   if (!root.IsMap()) fail_usage(path, ": expected lines of the form 'key: value'");
   std::set<std::string> seen;
   for (const auto& entry : root) {
-    const std::string where = place(path, entry.first.Mark());
+    const std::string where = yaml_place(path, entry.first.Mark());
     if (!entry.first.IsScalar()) fail_usage(where, ": expected a name before ':'");
     const std::string& key = entry.first.Scalar();
     if (!seen.insert(key).second) fail_usage(where, ": '", key, "' is given twice; give it once");

@@ -36,7 +36,10 @@ int64_t max_length(const GenerateOptions& options, const ModelConfig& config) {
     fail_usage("--max-length ", asked, " is more than the model's ", config.max_positions,
                " positions");
   }
-  return asked == 0 ? config.max_positions : asked;
+  if (asked != 0) return asked;
+  // Prompts that are not read before the model is loaded get room for what it was made for.
+  const bool is_known = options.prompt.has_value() || can_read_twice(options.input);
+  return is_known ? config.max_positions : config.trained_positions;
 }
 
 void open_tokenizer(const GenerateOptions& options, const ModelConfig& config, RootState& root) {
@@ -50,6 +53,23 @@ void open_tokenizer(const GenerateOptions& options, const ModelConfig& config, R
     if (*name == '\0') continue;
     fail_usage(name, " is about text, which needs a tokenizer, and there is none: ", opened.help);
   }
+}
+
+GenerationContext generation_context(const GenerateOptions& options, const ModelConfig& config,
+                                     int64_t length, const Tokenizer* tokenizer) {
+  GenerationContext context;
+  context.rules = options.rules;
+  context.eos_ids = config.eos_tokens;
+  if (config.pad_token != ModelConfig::kNoToken) context.banned_ids.push_back(config.pad_token);
+  context.max_length = length;
+  context.tokenizer = tokenizer;
+  context.stream = options.stream;
+  if (config.position_kind == PositionKind::kRotary && config.rope.depends_on_length()) {
+    context.rotates_alike = [rope = config.rope](int64_t a, int64_t b) {
+      return rope_frequencies(rope, a) == rope_frequencies(rope, b);
+    };
+  }
+  return context;
 }
 
 PromptStream open_prompts(const GenerateOptions& options, const RootState& root) {
@@ -71,14 +91,7 @@ RequestSummary prepare_root(const GenerateOptions& options, const ModelJob& job,
                   options.stream == TextStream::kNone ? PromptCount::kAny : PromptCount::kOne,
                   ""};
   open_tokenizer(options, config, root);
-  root.context = {options.rules, config.eos_tokens, length, root.tokenizer.get(), options.stream};
-  // Configurations may name tokens that the model cannot give.
-  std::erase_if(root.context.eos_ids, [&](int32_t id) { return id >= config.vocab_size; });
-  if (config.position_kind == PositionKind::kRotary && config.rope.depends_on_length()) {
-    root.context.rotates_alike = [rope = config.rope](int64_t a, int64_t b) {
-      return rope_frequencies(rope, a) == rope_frequencies(rope, b);
-    };
-  }
+  root.context = generation_context(options, config, length, root.tokenizer.get());
   if (!options.output.empty()) {
     require_other_files(job.files_read(options.input), options.output);
     root.writer.emplace(options.output);

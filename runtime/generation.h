@@ -22,6 +22,7 @@ namespace switchyard {
 struct GenerationContext {
   GenerationRules rules;
   std::vector<int32_t> eos_ids;
+  std::vector<int32_t> banned_ids;       // never generated
   int64_t max_length = 0;                // positions of a sequence
   const Tokenizer* tokenizer = nullptr;  // null: results have no text
   TextStream stream = TextStream::kNone;

@@ -34,7 +34,7 @@ class LongestSequences {
 
 RequestSummary check_prompts(PromptStream& prompts, const GenerationContext& context,
                              const GenerationShape& shape) {
-  RequestSummary summary{0, 0, 1, 0, {}};
+  RequestSummary summary{0, 0, 1, 0, {}, {}};
   LongestSequences longest(shape.batch_size());
   int64_t num_sequences = 0;
   const KvBlockShape blocks = shape.blocks();
@@ -52,9 +52,11 @@ RequestSummary check_prompts(PromptStream& prompts, const GenerationContext& con
   // share of them, rounded up.
   const int64_t share = (num_sequences + shape.num_ranks - 1) / shape.num_ranks;
   summary.cache_pages.resize(shape.windows.size());
+  summary.sequence_cache_pages.resize(shape.windows.size());
   for (const int64_t rows : longest.take(share)) {
     for (size_t i = 0; i < shape.windows.size(); ++i) {
-      summary.cache_pages[i] += blocks.pages_needed(i, rows);
+      summary.sequence_cache_pages[i] = blocks.pages_needed(i, rows);
+      summary.cache_pages[i] += summary.sequence_cache_pages[i];
     }
   }
   return summary;
@@ -63,11 +65,12 @@ RequestSummary check_prompts(PromptStream& prompts, const GenerationContext& con
 RequestSummary unknown_prompts(const GenerationContext& context, const GenerationShape& shape) {
   constexpr int64_t kUsualRows = 2048;
   const KvBlockShape blocks = shape.blocks();
-  RequestSummary summary{-1, -1, blocks.chunk, 0, {}};
+  RequestSummary summary{-1, -1, blocks.chunk, 0, {}, {}};
   for (size_t i = 0; i < shape.windows.size(); ++i) {
     const int64_t usual = blocks.pages_needed(i, std::min(kUsualRows, context.max_length));
     summary.cache_pages.push_back(
         std::max(shape.batch_size() * usual, blocks.pages_needed(i, context.max_length)));
+    summary.sequence_cache_pages.push_back(usual);
   }
   return summary;
 }

@@ -59,6 +59,7 @@ StepHeader Generator::next() {
   give_out();
   StepHeader header;
   header.eos_ids = settings_.context.eos_ids;
+  header.banned_ids = settings_.context.banned_ids;
   if (running_.empty()) return header;
   header.kind = StepKind::kRun;
   std::vector<int64_t> rows_left(ranks_.size(), settings_.limits.max_rows);

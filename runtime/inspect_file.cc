@@ -41,7 +41,7 @@ std::vector<ReportSection> safetensors_report(const std::string& path) {
   RandomFile file(path);
   ReportSection tensors = empty_tensor_section();
   add_tensors(read_safetensors_header(file), tensors);
-  return {summary(path, "safetensors", file.size(), file.bytes_read(), tensors), tensors};
+  return {summary(path, container_name(path), file.size(), file.bytes_read(), tensors), tensors};
 }
 
 std::vector<ReportSection> torch_report(const std::string& path) {
@@ -51,7 +51,7 @@ std::vector<ReportSection> torch_report(const std::string& path) {
   ReportSection settings = make_facts("settings", "");
   for (const auto& [name, text] : header.config.settings) settings.rows.push_back({name, text});
   ReportSection facts =
-      summary(path, torch_container_name(path), header.bytes, header.bytes_read, tensors);
+      summary(path, container_name(path), header.bytes, header.bytes_read, tensors);
   if (!header.config.missing.empty()) facts.add_fact("no_settings", header.config.missing);
   return {facts, settings, tensors};
 }
@@ -60,13 +60,13 @@ std::vector<ReportSection> state_dict_report(const std::string& path) {
   RandomFile file(path);
   ReportSection tensors = empty_tensor_section();
   add_tensors(read_torch_file(file, TorchLayout::kStateDict).tensors, tensors);
-  return {summary(path, torch_container_name(path), file.size(), file.bytes_read(), tensors),
-          tensors};
+  return {summary(path, container_name(path), file.size(), file.bytes_read(), tensors), tensors};
 }
 
 }  // namespace
 
-std::string torch_container_name(const std::string& path) {
+std::string container_name(const std::string& path) {
+  if (path.ends_with(".safetensors")) return "safetensors";
   RandomFile file(path);
   char start[2] = {};
   file.read_at(0, sizeof start, start, "the start of the file");

@@ -8,6 +8,7 @@
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/checkpoint/random_file.h"
+#include "runtime/stored_pieces.h"
 
 namespace switchyard {
 namespace {
@@ -20,6 +21,7 @@ enum class Purpose : uint8_t {
   kNorms,
   kDenseFfn,
   kRouters,
+  kSharedExperts,
   kExperts,
   kOutput,
 };
@@ -38,6 +40,8 @@ const char* name_of(Purpose purpose) {
       return "dense feed-forward";
     case Purpose::kRouters:
       return "routers";
+    case Purpose::kSharedExperts:
+      return "shared experts";
     case Purpose::kExperts:
       return "experts";
     case Purpose::kOutput:
@@ -51,12 +55,14 @@ struct TensorUse {
   int64_t expert = -1;  // global id
 };
 
-/// The use of every tensor of a model by name, the last ".weight" or ".bias" left out.
+/// The use of every tensor of a model by name, the last ".weight" or ".bias" left out where it has
+/// one.
 class TensorUses {
  public:
   explicit TensorUses(const ModelConfig& config) {
     const TensorNames& names = config.names;
     uses_[names.output] = {Purpose::kOutput};
+    uses_[names.output_bias] = {Purpose::kOutput};
     uses_[names.embedding] = {Purpose::kEmbedding};
     uses_[names.positions] = {Purpose::kPositions};
     uses_[names.final_norm] = {Purpose::kNorms};
@@ -65,7 +71,8 @@ class TensorUses {
 
   /// Null for a tensor that the model does not read.
   const TensorUse* find(const std::string& tensor) const {
-    const auto found = uses_.find(tensor.substr(0, tensor.rfind('.')));
+    auto found = uses_.find(tensor);
+    if (found == uses_.end()) found = uses_.find(tensor.substr(0, tensor.rfind('.')));
     return found == uses_.end() ? nullptr : &found->second;
   }
 
@@ -76,8 +83,13 @@ class TensorUses {
       uses_[tensor_name(name, layer)] = {purpose};
     };
     for (const std::string* name :
-         {&names.query, &names.key, &names.value, &names.attention_output}) {
+         {&names.query, &names.key, &names.value, &names.attention_output, &names.sinks,
+          &names.query_latent, &names.latent, &names.head_keys, &names.head_values}) {
       add(*name, Purpose::kAttention);
+    }
+    for (const std::string* name :
+         {&names.query_norm, &names.key_norm, &names.query_latent_norm, &names.latent_norm}) {
+      add(*name, Purpose::kNorms);
     }
     add(names.attention_norm, Purpose::kNorms);
     add(names.ffn_norm, Purpose::kNorms);
@@ -86,7 +98,12 @@ class TensorUses {
       add(names.ffn_down, Purpose::kDenseFfn);
       return;
     }
-    add(names.gate, Purpose::kRouters);
+    for (const std::string* name : {&names.gate, &names.gate_inner, &names.selection_bias}) {
+      add(*name, Purpose::kRouters);
+    }
+    for (const std::string* name : {&names.shared_up, &names.shared_down, &names.shared_gate}) {
+      add(*name, Purpose::kSharedExperts);
+    }
     for (int64_t expert = 0; expert < config.router.num_experts; ++expert) {
       uses_[tensor_name(names.expert_up, layer, expert)] = {Purpose::kExperts, expert};
       uses_[tensor_name(names.expert_down, layer, expert)] = {Purpose::kExperts, expert};
@@ -96,8 +113,9 @@ class TensorUses {
   std::map<std::string, TensorUse> uses_;
 };
 
-/// Elements and bytes of some tensors.
+/// Tensors, their elements and the bytes they take in the files.
 struct Amount {
+  int64_t tensors = 0;
   int64_t parameters = 0;
   int64_t bytes = 0;
 };
@@ -143,11 +161,10 @@ std::vector<FileContents> contents_of_files(const Checkpoint& checkpoint) {
   const TensorUses uses(checkpoint.config);
   std::vector<FileContents> contents(checkpoint.index.files.size());
   for (const auto& [name, entry] : checkpoint.index.tensors) {
-    std::set<int32_t> files;
-    for (const TensorExtent& extent : entry.extents) files.insert(extent.file);
-    if (files.empty()) files.insert(entry.file);
+    StoredPieces pieces;
+    pieces.add(entry);
     const TensorUse* use = uses.find(name);
-    for (const int32_t file : files) {
+    for (const int32_t file : pieces.files()) {
       FileContents& in_file = contents[static_cast<size_t>(file)];
       ++in_file.tensors;
       if (use != nullptr && use->expert >= 0) in_file.experts.insert(use->expert);
@@ -160,26 +177,29 @@ std::vector<FileContents> contents_of_files(const Checkpoint& checkpoint) {
 
 std::vector<ReportSection> parameter_sections(const Checkpoint& checkpoint) {
   const TensorUses uses(checkpoint.config);
-  std::map<std::pair<Purpose, DType>, Amount> amounts;
+  std::map<std::pair<Purpose, std::string>, Amount> amounts;
   Amount all, experts;
+  StoredPieces pieces;  // of all: tensors may share scales
   for (const ExpectedTensor& tensor : expected_tensors(checkpoint.config)) {
     const TensorEntry& entry = checkpoint.index.at(tensor.name);
     const TensorUse* use = uses.find(tensor.name);
     SWITCHYARD_CHECK(use != nullptr, tensor.name);
-    Amount& its = amounts[{use->purpose, entry.dtype}];
+    const int64_t bytes = pieces.add(entry);
+    Amount& its = amounts[{use->purpose, stored_type(entry)}];
     for (Amount* amount : {&its, &all, use->expert >= 0 ? &experts : nullptr}) {
       if (amount == nullptr) continue;
+      ++amount->tensors;
       amount->parameters += entry.num_elements();
-      amount->bytes += entry.bytes();
+      amount->bytes += bytes;
     }
   }
   ReportSection table = {"weights",
                          "weights as stored",
                          ReportSection::Form::kRows,
-                         {"for", "type", "parameters", "bytes"},
+                         {"for", "type", "tensors", "parameters", "bytes"},
                          {}};
   for (const auto& [key, amount] : amounts) {
-    table.rows.push_back({name_of(key.first), std::string(name_of(key.second)), amount.parameters,
+    table.rows.push_back({name_of(key.first), key.second, amount.tensors, amount.parameters,
                           byte_value(amount.bytes)});
   }
   return {total_section(checkpoint.config, all, experts), table};
@@ -195,9 +215,8 @@ ReportSection file_section(const Checkpoint& checkpoint) {
       {}};
   for (size_t i = 0; i < contents.size(); ++i) {
     const CheckpointFile& file = checkpoint.index.files[i];
-    section.rows.push_back({file_name(file.path), torch_container_name(file.path),
-                            byte_value(file.bytes), contents[i].tensors,
-                            static_cast<int64_t>(contents[i].experts.size()),
+    section.rows.push_back({file_name(file.path), container_name(file.path), byte_value(file.bytes),
+                            contents[i].tensors, static_cast<int64_t>(contents[i].experts.size()),
                             range_text(contents[i].experts)});
   }
   return section;
@@ -210,12 +229,14 @@ ReportSection tensor_section(const Checkpoint& checkpoint) {
                            {"tensor", "type", "shape", "bytes", "file"},
                            {}};
   for (const auto& [name, entry] : checkpoint.index.tensors) {
-    const int32_t file = entry.extents.empty() ? entry.file : entry.extents.front().file;
+    StoredPieces pieces;
+    const int64_t bytes = pieces.add(entry);
+    const auto file = static_cast<size_t>(*pieces.files().begin());
     section.rows.push_back({{name, printable(name)},
-                            std::string(name_of(entry.dtype)),
+                            stored_type(entry),
                             entry.shape,
-                            byte_value(entry.bytes()),
-                            file_name(checkpoint.index.files[static_cast<size_t>(file)].path)});
+                            byte_value(bytes),
+                            file_name(checkpoint.index.files[file].path)});
   }
   return section;
 }

@@ -14,6 +14,12 @@ namespace switchyard {
 /// Every setting of the model in words.
 ReportSection architecture_section(const ModelConfig& config);
 
+/// Adds the settings of layers with experts and their routers.
+void add_expert_facts(const ModelConfig& config, ReportSection& section);
+
+/// Adds a multiplier that is not 1.
+void add_multiplier(const std::string& name, float value, ReportSection& section);
+
 /// Parameters and bytes by what they are for and how they are stored, and their totals: all, those
 /// outside the experts, the experts', and those that one token uses.
 std::vector<ReportSection> parameter_sections(const Checkpoint& checkpoint);
@@ -31,7 +37,7 @@ ReportSection rank_section(const Checkpoint& checkpoint, int num_ranks, const Ba
 /// The report on a single file of a checkpoint. Throws Error(kInput) as loading it would.
 std::vector<ReportSection> file_report(const std::string& path);
 
-/// "torch zip" or "torch legacy", told by the first bytes of a file that was read as a torch file.
-std::string torch_container_name(const std::string& path);
+/// "safetensors" by a file's name; "torch zip" or "torch legacy" by its first bytes.
+std::string container_name(const std::string& path);
 
 }  // namespace switchyard

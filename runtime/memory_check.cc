@@ -43,6 +43,9 @@ class Adviser {
       : checkpoint_(checkpoint), settings_(settings), trial_(trial), backend_(backend) {}
 
   std::string advise() const {
+    if (const int64_t sequences = most_sequences(); sequences > 0) {
+      return concat("--batch-size ", sequences, " fits");
+    }
     if (const int64_t tokens = most_batch_tokens(); tokens > 0) {
       return concat("--max-batch-tokens ", tokens, " fits");
     }
@@ -97,6 +100,21 @@ class Adviser {
       (fits_here(settings, settings_.placement) ? good : bad) = middle;
     }
     return good;
+  }
+
+  /// Sequences that may keep their keys at a time, all as long as the longest; 0: none, or it is
+  /// not them that are too large.
+  int64_t most_sequences() const {
+    int64_t asked = 0;
+    for (size_t group = 0; group < settings_.sequence_cache_pages.size(); ++group) {
+      const int64_t each = std::max(settings_.sequence_cache_pages[group], int64_t{1});
+      asked = std::max(asked, settings_.cache_pages[group] / each);
+    }
+    return most(asked - 1, [this](RuntimeSettings& settings, int64_t sequences) {
+      for (size_t group = 0; group < settings.cache_pages.size(); ++group) {
+        settings.cache_pages[group] = sequences * settings_.sequence_cache_pages[group];
+      }
+    });
   }
 
   /// Less than what was asked for, which did not fit.

@@ -65,6 +65,8 @@ class Checker {
     check_positions();
     if (config_.num_moe_layers() == 0) return;
     positive(config_.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
+    require(config_.shared_ffn_size >= 0 && config_.shared_ffn_size <= int64_t{1} << 24,
+            concat("the shared expert's feed-forward size is ", config_.shared_ffn_size));
     for (int layer = 0; layer < (config_.expert_counts.empty() ? 1 : config_.num_moe_layers());
          ++layer) {
       check_router(config_.router_of(layer));

@@ -15,17 +15,14 @@ RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
     constexpr int64_t kElsewhere = std::numeric_limits<int64_t>::min();
     return control.all_max(control.rank() == 0 ? value : kElsewhere, {.phase = "requests"});
   };
-  RequestSummary shared = {from_root(summary.num_requests),
-                           from_root(summary.total_rows),
-                           from_root(summary.largest_unit_rows),
-                           from_root(summary.largest_unit_pages),
-                           {}};
-  shared.cache_pages.resize(
-      static_cast<size_t>(from_root(static_cast<int64_t>(summary.cache_pages.size()))));
-  for (size_t i = 0; i < shared.cache_pages.size(); ++i) {
-    shared.cache_pages[i] = from_root(control.rank() == 0 ? summary.cache_pages[i] : 0);
-  }
-  return shared;
+  const auto list_from_root = [&](std::vector<int64_t> list) {
+    list.resize(static_cast<size_t>(from_root(static_cast<int64_t>(list.size()))));
+    for (int64_t& value : list) value = from_root(value);
+    return list;
+  };
+  return {from_root(summary.num_requests),      from_root(summary.total_rows),
+          from_root(summary.largest_unit_rows), from_root(summary.largest_unit_pages),
+          list_from_root(summary.cache_pages),  list_from_root(summary.sequence_cache_pages)};
 }
 
 /// The checkpoint as this run computes with it.
@@ -87,6 +84,7 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   settings.largest_unit_pages = summary.largest_unit_pages;
   settings.total_rows = summary.total_rows;
   settings.cache_pages = summary.cache_pages;
+  settings.sequence_cache_pages = summary.sequence_cache_pages;
   settings.exchange_buffer_bytes = options_.exchange_buffer_bytes;
   settings.top_logprobs = top_logprobs;
   settings.placement = std::move(placement);

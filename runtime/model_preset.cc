@@ -6,6 +6,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/base/nearest_name.h"
+#include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/checkpoint/fairseq_config.h"
 #include "runtime/embedded_files.h"
 #include "runtime/preset_reader.h"
@@ -213,8 +214,20 @@ void FairseqPreset::make_config() {
   preset_.config = make_fairseq_config(preset_.settings, facts, reader_.name(), warnings);
 }
 
-/// Elements of all tensors, in floating point: it cannot overflow.
+/// Elements of all tensors, in floating point: it cannot overflow. By tensor.
+double count_elements(const ModelConfig& config) {
+  double total = 0.0;
+  visit_expected_tensors(config, [&](const ExpectedTensor& tensor) {
+    double elements = 1.0;
+    for (const int64_t size : tensor.shape) elements *= static_cast<double>(size);
+    total += elements;
+  });
+  return total;
+}
+
+/// The same by fairseq's few sizes, at once also where there are millions of experts.
 double count_parameters(const ModelConfig& config) {
+  if (config.family != "fairseq") return count_elements(config);
   const auto width = static_cast<double>(config.hidden_size);
   const auto ffn = [&](int64_t size) {
     return (2.0 * width + 1.0) * static_cast<double>(size) + width;
@@ -258,8 +271,35 @@ std::string read_preset(const std::string& name_or_path) {
              "; expected one of ", known, ", or a file whose name ends in .yaml");
 }
 
-ModelPreset parse_preset(const std::string& text, const std::string& name,
-                         const PresetChanges& changes) {
+namespace {
+
+ModelPreset parse_hf(const std::string& text, const std::string& name,
+                     const PresetChanges& changes) {
+  if (changes.rank_files) {
+    fail_usage("--rank-files: ", name, " is a Hugging Face model, whose files --shard-size cuts");
+  }
+  ModelPreset preset;
+  preset.name = name;
+  preset.hf = parse_hf_preset(text, name,
+                              {.layers = changes.layers,
+                               .experts = changes.experts,
+                               .shard_bytes = changes.shard_bytes,
+                               .dtype = changes.dtype,
+                               .config_json = changes.config_json});
+  preset.config = preset.hf->model.config;
+  preset.dtype = preset.hf->dtype;
+  preset.config.weight_dtype = preset.dtype;
+  // Two types of matrices.
+  if (preset.hf->model.quantization == Quantization::kFp8Block) preset.config.weight_dtype.reset();
+  return preset;
+}
+
+ModelPreset parse_fairseq(const std::string& text, const std::string& name,
+                          const PresetChanges& changes) {
+  if (changes.shard_bytes || !changes.config_json.empty()) {
+    fail_usage(changes.shard_bytes ? "--shard-size" : "--set", ": ", name,
+               " is a fairseq model; this is for those of Hugging Face");
+  }
   PresetReader reader(text, name, all_keys());
   const auto change = [&](const char* key, const std::optional<int64_t>& value) {
     if (value) reader.replace(key, std::to_string(*value));
@@ -268,8 +308,16 @@ ModelPreset parse_preset(const std::string& text, const std::string& name,
   change("experts", changes.experts);
   change("rank_files", changes.rank_files);
   if (changes.dtype) reader.replace("dtype", std::string(name_of(*changes.dtype)));
-  reader.choice<bool>("family", {{"fairseq", true}});
-  ModelPreset preset = FairseqPreset(reader).build();
+  reader.choice<bool>("family", {{"fairseq", true}, {"huggingface", true}});
+  return FairseqPreset(reader).build();
+}
+
+}  // namespace
+
+ModelPreset parse_preset(const std::string& text, const std::string& name,
+                         const PresetChanges& changes) {
+  ModelPreset preset =
+      is_hf_preset(text, name) ? parse_hf(text, name, changes) : parse_fairseq(text, name, changes);
   if (count_parameters(preset.config) > kMostParameters) {
     fail_usage(name, ": the sizes make a model of ", count_parameters(preset.config),
                " parameters; expected at most ", kMostParameters);

@@ -9,6 +9,7 @@
 
 #include "kernels/base/dtype.h"
 #include "runtime/checkpoint/fairseq_settings.h"
+#include "runtime/hf_preset.h"
 #include "runtime/model_config.h"
 
 namespace switchyard {
@@ -18,13 +19,18 @@ struct ModelPreset {
   ModelConfig config;          // validated
   DType dtype = DType::kF16;   // of the weights in the files
   int64_t rank_files = 0;      // files that the experts are spread over; 0: a model without experts
-  FairseqSettings settings{};  // the configuration as the family's files store it
+  FairseqSettings settings{};  // the configuration as fairseq's files store it
+  std::optional<HfPreset> hf = {};  // of a Hugging Face model, which has no rank_files, settings
 };
 
 /// What a command line changes in a preset; each is named --NAME in messages.
 struct PresetChanges {
-  std::optional<int64_t> layers = {}, experts = {}, rank_files = {};
+  std::optional<int64_t> layers = {}, experts = {};
+  std::optional<int64_t> rank_files = {};  // of fairseq's models
   std::optional<DType> dtype = {};
+  // Of Hugging Face's:
+  std::optional<int64_t> shard_bytes = {};
+  std::string config_json = {};  // entries for their config.json
 };
 
 /// The built-in presets' names, sorted.
@@ -38,7 +44,7 @@ std::string read_preset(const std::string& name_or_path);
 /// The model that a preset's text describes, after the changes. `name` is the preset's name or the
 /// file's path, for messages. Throws Error(kUsage) naming file, line and key (or the option of a
 /// change) for unknown and missing keys and for values that are malformed, out of range or
-/// contradict each other.
+/// contradict each other; Error(kInput) for a config.json that its family's reader refuses.
 ModelPreset parse_preset(const std::string& text, const std::string& name,
                          const PresetChanges& changes = {});
 

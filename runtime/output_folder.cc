@@ -21,9 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Is it a file of a checkpoint of the name "model"?
+/// Is it a file of a checkpoint of the name "model", fairseq's or Hugging Face's?
 bool is_checkpoint_file(const std::string& name) {
-  return name == "model.pt" || (name.starts_with("model-") && name.ends_with(".pt"));
+  const bool is_model =
+      name.starts_with("model.") || name.starts_with("model-") || name.starts_with("pytorch_model");
+  const bool is_weights = name.ends_with(".pt") || name.ends_with(".safetensors") ||
+                          name.ends_with(".bin") || name.ends_with(".index.json");
+  return name == "config.json" || name == "generation_config.json" || (is_model && is_weights);
 }
 
 void require_no_checkpoint(const std::string& path) {

@@ -94,6 +94,7 @@ void OutputLayer::sample(const StepHeader& header, const StepRows& rows, int64_t
   const auto settings = rows.samples.begin() + (begin - rows.num_scored());
   args.rows.assign(settings, settings + count);
   args.eos_ids = header.eos_ids;
+  args.banned_ids = header.banned_ids;
   // The new tokens become targets, so that their log-probs are those that scoring would give.
   args.tokens = p_.workspace.view(BufferId::kTargets).rows(begin, count);
   p_.backend.sample(p_.compute, args);

@@ -162,6 +162,8 @@ StepSequence BlockUnits::make_sequence(TextBlock block) {
     const int64_t context = block.num_context - (rules_.begin_token ? 1 : 0);
     sequence.num_pads = rules_.context_window - context;
   }
+  // As for a request of these ids: the last is no input.
+  sequence.planned_length = static_cast<int64_t>(block.input_ids.size()) + 1;
   sequence.input_ids = std::move(block.input_ids);
   sequence.target_ids = std::move(block.target_ids);
   return sequence;

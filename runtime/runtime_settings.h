@@ -20,8 +20,9 @@ struct RuntimeSettings {
   int64_t largest_unit_rows = 0;
   int64_t largest_unit_pages = 0;
   int64_t total_rows = -1;
-  std::vector<int64_t> cache_pages = {};  ///< WorkspaceLimits::cache_pages
-  int64_t exchange_buffer_bytes = 0;      ///< of each rank
+  std::vector<int64_t> cache_pages = {};           ///< WorkspaceLimits::cache_pages
+  std::vector<int64_t> sequence_cache_pages = {};  ///< of these, for the longest sequence
+  int64_t exchange_buffer_bytes = 0;               ///< of each rank
   int64_t top_logprobs = 0;
   PlacementText placement;
   /// Slots of an expert per position of a capacity batch (CapacityShape::fraction); none: no unit

@@ -26,8 +26,6 @@ ScoreInputOptions input_options(const ScoreOptions& options, const ModelConfig& 
   input.max_positions = is_bounded ? config.trained_positions : config.max_positions;
   input.convention = config.start_token == ModelConfig::kNoToken ? TextConvention::kHuggingFace
                                                                  : TextConvention::kFairseq;
-  input.convention = config.start_token == ModelConfig::kNoToken ? TextConvention::kHuggingFace
-                                                                 : TextConvention::kFairseq;
   input.eos = config.eos_token();
   input.pad = config.pad_token;
   input.truncate = options.truncate;

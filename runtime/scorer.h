@@ -27,7 +27,8 @@ struct RequestSummary {
   int64_t total_rows = -1;        // of all units, padding included; -1: not known
   int64_t largest_unit_rows = 0;  // of one request, or of one capacity batch
   int64_t largest_unit_pages = 0;
-  std::vector<int64_t> cache_pages = {};  // WorkspaceLimits::cache_pages
+  std::vector<int64_t> cache_pages = {};           // WorkspaceLimits::cache_pages
+  std::vector<int64_t> sequence_cache_pages = {};  // of these, what the longest sequence needs
 };
 
 /// Reads requests in order, ready to run. Duplicates are found as they come.

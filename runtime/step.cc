@@ -43,6 +43,7 @@ std::string encode(const StepHeader& header) {
   writer.put(header.step);
   writer.put(header.top_logprobs);
   writer.put_vector(header.eos_ids);
+  writer.put_vector(header.banned_ids);
   writer.put(static_cast<int64_t>(header.units.size()));
   for (const StepUnit& unit : header.units) {
     writer.put(unit.capacity_positions);
@@ -62,6 +63,7 @@ StepHeader decode_step_header(const std::string& bytes) {
   header.step = reader.get<int64_t>();
   header.top_logprobs = reader.get<int64_t>();
   header.eos_ids = reader.get_vector<int32_t>();
+  header.banned_ids = reader.get_vector<int32_t>();
   for (int64_t units = reader.get<int64_t>(); units > 0; --units) {
     StepUnit& unit = header.units.emplace_back();
     unit.capacity_positions = reader.get<int64_t>();

@@ -57,7 +57,8 @@ struct StepHeader {
   StepKind kind = StepKind::kStop;
   int64_t step = 0;
   int64_t top_logprobs = 0;
-  std::vector<int32_t> eos_ids;  // what SampleSettings::is_eos_banned leaves out
+  std::vector<int32_t> eos_ids;     // what SampleSettings::is_eos_banned leaves out
+  std::vector<int32_t> banned_ids;  // tokens that no sequence gives
   std::vector<StepUnit> units;
   ErrorKind error_kind = ErrorKind::kInput;  // kFail
   std::string error;                         // kFail

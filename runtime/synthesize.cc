@@ -8,9 +8,8 @@
 
 #include "kernels/base/byte_size.h"
 #include "kernels/base/thread_pool.h"
-#include "runtime/checkpoint/fairseq_writer.h"
-#include "runtime/checkpoint/synthetic_weights.h"
 #include "runtime/output_folder.h"
+#include "runtime/synthetic_files.h"
 
 namespace switchyard {
 namespace {
@@ -30,6 +29,13 @@ ModelPreset share_preset(const SynthesizeOptions& options, ControlChannel& contr
   return model;
 }
 
+std::string type_text(const ModelPreset& model) {
+  const std::string rest(name_of(model.dtype));
+  const Quantization form = model.hf ? model.hf->model.quantization : Quantization::kNone;
+  if (form == Quantization::kNone) return rest;
+  return concat(form == Quantization::kFp8Block ? "fp8" : "mxfp4", " and ", rest);
+}
+
 void log_start(const SynthesizeOptions& options, const ModelPreset& model, size_t num_files,
                int64_t bytes) {
   const ModelConfig& config = model.config;
@@ -39,7 +45,10 @@ void log_start(const SynthesizeOptions& options, const ModelPreset& model, size_
           : concat(", ", config.num_moe_layers(), " with ", config.router.num_experts, " experts");
   log_info("model: ", model.name, ", ", config.num_layers(), " layers of width ",
            config.hidden_size, experts, ", ", num_parameters(config), " parameters in ",
-           name_of(model.dtype), ", seed ", options.seed);
+           type_text(model), ", seed ", options.seed);
+  if (model.hf) {
+    for (const std::string& note : model.hf->notes) log_info(note);
+  }
   log_info("to write: ", num_files, num_files == 1 ? " file, " : " files, ",
            format_byte_size(bytes), " in ", options.output);
 }
@@ -47,24 +56,16 @@ void log_start(const SynthesizeOptions& options, const ModelPreset& model, size_
 /// This rank's share of the files, from plan to name.
 class FileWriter {
  public:
-  FileWriter(const SynthesizeOptions& options, const ModelPreset& model,
-             std::vector<FairseqFilePlan> files, int rank, int num_ranks)
-      : options_(options),
-        model_(model),
-        files_(std::move(files)),
-        rank_(rank),
-        num_ranks_(num_ranks),
-        weights_(model.config, model.dtype, options.seed),
-        source_([this](const std::string& name, const std::vector<int64_t>& shape, int64_t first,
-                       int64_t count, void* to) { weights_.fill(name, shape, first, count, to); }) {
-  }
+  FileWriter(const SynthesizeOptions& options, std::vector<SyntheticFile> files, int rank,
+             int num_ranks)
+      : options_(options), files_(std::move(files)), rank_(rank), num_ranks_(num_ranks) {}
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
 
   size_t num_files() const { return files_.size(); }
   std::vector<std::string> file_names() const {
     std::vector<std::string> names;
-    for (const FairseqFilePlan& file : files_) names.push_back(file.file_name);
+    for (const SyntheticFile& file : files_) names.push_back(file.name);
     return names;
   }
 
@@ -78,23 +79,20 @@ class FileWriter {
   int64_t my_bytes() const {
     int64_t bytes = 0;
     for (int round = 0; round < num_rounds(); ++round) {
-      const FairseqFilePlan* file = file_of(round);
-      if (file != nullptr) bytes += torch_layout(make_fairseq_archive(*file, model_)).file_bytes();
+      const SyntheticFile* file = file_of(round);
+      if (file != nullptr) bytes += file->bytes();
     }
     return bytes;
   }
 
   /// Writes this rank's file of a round, if it has one.
   void write(int round, const ByteCounter& counter) {
-    const FairseqFilePlan* file = file_of(round);
+    const SyntheticFile* file = file_of(round);
     if (file == nullptr) return;
     // Threads are started here, where a failure is agreed on.
     if (!pool_) pool_.emplace(options_.num_threads);
-    const TorchArchive archive = make_fairseq_archive(*file, model_);
     staged_.emplace_back(path_of(*file));
-    write_torch_file(archive, torch_layout(archive),
-                     make_fairseq_source(*file, model_.dtype, source_), *pool_, counter,
-                     staged_.back());
+    file->write(*pool_, counter, staged_.back());
   }
 
   /// Names this rank's files, all but the one without which the others are no checkpoint.
@@ -110,22 +108,19 @@ class FileWriter {
   }
 
  private:
-  std::string path_of(const FairseqFilePlan& file) const {
-    return (std::filesystem::path(options_.output) / file.file_name).string();
+  std::string path_of(const SyntheticFile& file) const {
+    return (std::filesystem::path(options_.output) / file.name).string();
   }
-  const FairseqFilePlan* file_of(int round) const {
+  const SyntheticFile* file_of(int round) const {
     const auto file =
         static_cast<size_t>(round) * static_cast<size_t>(num_ranks_) + static_cast<size_t>(rank_);
     return file < files_.size() ? &files_[file] : nullptr;
   }
 
   const SynthesizeOptions& options_;
-  const ModelPreset& model_;
-  const std::vector<FairseqFilePlan> files_;
+  const std::vector<SyntheticFile> files_;
   const int rank_;
   const int num_ranks_;
-  const SyntheticWeights weights_;
-  const WeightSource source_;
   std::optional<ThreadPool> pool_;
   std::vector<StagedFile> staged_;
 };
@@ -157,9 +152,9 @@ void run_synthesize(const SynthesizeOptions& options, ControlChannel& control,
   // As long as a file takes.
   constexpr CollectiveLabel kWriteLabel{.phase = "writing", .patience = Patience::kForever};
   const ModelPreset model = share_preset(options, control);
-  std::vector<FairseqFilePlan> files;
-  control.agree([&] { files = plan_fairseq_files(model); }, {.phase = "plan"});
-  FileWriter writer(options, model, std::move(files), control.rank(), control.size());
+  std::vector<SyntheticFile> files;
+  control.agree([&] { files = synthetic_files(model, options.seed); }, {.phase = "plan"});
+  FileWriter writer(options, std::move(files), control.rank(), control.size());
   const int64_t bytes = control.all_sum(writer.my_bytes(), {.phase = "plan"});
   const std::unique_ptr<OutputFolder> folder = take_folder(options.output, writer, bytes, control);
   const bool is_root = control.rank() == 0;

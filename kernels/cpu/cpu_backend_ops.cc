@@ -30,12 +30,14 @@ void check_sampling(const Arguments& check, cpu::SampleParams& params) {
     check.require(row.top_p >= 0.0f && row.top_p <= 1.0f, "top_p", "is not in 0 .. 1");
     check.require(row.uniform >= 0.0f && row.uniform < 1.0f, "uniform", "is not in [0, 1)");
   }
-  std::vector<int32_t>& ids = params.eos_ids;
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  check.require(ids.empty() || (ids.front() >= 0 && ids.back() < params.vocabulary), "eos_ids",
-                "are not all in the vocabulary");
-  check.require(static_cast<int64_t>(ids.size()) < params.vocabulary, "eos_ids", "leave no token");
+  for (std::vector<int32_t>& ids : params.banned_ids) {
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    check.require(ids.empty() || (ids.front() >= 0 && ids.back() < params.vocabulary), "eos_ids",
+                  "are not all in the vocabulary");
+    check.require(static_cast<int64_t>(ids.size()) < params.vocabulary, "eos_ids",
+                  "leave no token");
+  }
   check.require(params.vocabulary <= cpu::kMostSampled, "logits", "has more than 2^20 entries");
 }
 
@@ -170,7 +172,8 @@ void CpuBackendBase::sample(Stream& stream, const SampleArgs& args) {
   params.logits = check.f32("logits", args.logits, {rows, params.vocabulary});
   params.tokens = check.i32("tokens", args.tokens, {rows});
   params.rows = args.rows;
-  params.eos_ids = args.eos_ids;
+  params.banned_ids = {args.banned_ids, args.banned_ids};
+  params.banned_ids[1].insert(params.banned_ids[1].end(), args.eos_ids.begin(), args.eos_ids.end());
   check_sampling(check, params);
   enqueue(stream, cpu::sample, std::move(params));
 }

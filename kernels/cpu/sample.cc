@@ -77,11 +77,9 @@ class RowSampler {
   template <typename Body>
   void for_allowed(const Body& body) const {
     int64_t first = 0;
-    if (settings_.is_eos_banned) {
-      for (const int32_t eos : params_.eos_ids) {
-        if (eos > first) body(first, eos - first);
-        first = int64_t{eos} + 1;
-      }
+    for (const int32_t banned : params_.banned_ids[settings_.is_eos_banned ? 1 : 0]) {
+      if (banned > first) body(first, banned - first);
+      first = int64_t{banned} + 1;
     }
     if (first < params_.vocabulary) body(first, params_.vocabulary - first);
   }

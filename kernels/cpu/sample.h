@@ -1,6 +1,7 @@
 // The draw of tokens.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -24,8 +25,10 @@ struct SampleParams {
   const float* logits = nullptr;  // [rows, vocabulary]
   int64_t vocabulary = 0;         // at most kMostSampled
   std::vector<SampleSettings> rows;
-  std::vector<int32_t> eos_ids;  // ascending, distinct, fewer than there are tokens
-  int32_t* tokens = nullptr;     // [rows]
+  /// What is left out of rows without and with is_eos_banned: ascending, distinct, fewer than there
+  /// are tokens.
+  std::array<std::vector<int32_t>, 2> banned_ids;
+  int32_t* tokens = nullptr;  // [rows]
 };
 
 /// Largest vocabulary: the sum of its odds fits in 63 bits.

@@ -45,7 +45,8 @@ void read_windows(const FamilySettings& settings, ModelConfig& config) {
   const int64_t first = settings.integer_or("window_first_layer", 0);
   const int64_t size = settings.integer_or("window", 0);
   const int64_t window = is_on ? size : 0;
-  if (!kinds.is_null() && !kinds.is_string() && !kinds.is_array()) {
+  const bool is_given = settings.has_key("layer_types");  // and not the description's own word
+  if (!kinds.is_null() && !kinds.is_array() && (is_given || !kinds.is_string())) {
     settings.refuse("window_layer_types", "expected a list with the kind of each layer");
   }
   const bool has_list = kinds.is_array() && !kinds.get_array().empty();
@@ -95,7 +96,9 @@ void read_attention_settings(const FamilySettings& settings, ModelConfig& config
       "head_norm_order",
       {{"before_rope", HeadNormOrder::kBeforeRope}, {"after_rope", HeadNormOrder::kAfterRope}});
   config.clip_qkv = static_cast<float>(settings.number_or("clip_qkv", 0.0));
-  if (config.clip_qkv < 0.0f) settings.refuse("clip_qkv", "expected a positive number");
+  if (settings.has("clip_qkv") && !(config.clip_qkv > 0.0f)) {
+    settings.refuse("clip_qkv", "expected a positive number, or null for none");
+  }
   config.has_sinks = settings.flag("sinks");
   config.attention_scale = static_cast<float>(
       settings.number_or("attention_scale", 1.0 / std::sqrt(static_cast<double>(config.head_dim))));

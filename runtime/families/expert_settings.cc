@@ -1,6 +1,7 @@
 #include "runtime/families/expert_settings.h"
 
 #include <algorithm>
+#include <set>
 
 #include "kernels/base/error.h"
 #include "runtime/families/attention_settings.h"
@@ -48,10 +49,11 @@ void read_moe_layers(const FamilySettings& settings, ModelConfig& config) {
       settings.has("moe_last_layer") ? settings.integer("moe_last_layer", -1) : num_layers - 1;
   const int64_t step = settings.has("moe_step") ? settings.integer("moe_step", 1) : 1;
   const int64_t offset = settings.integer_or("moe_step_offset", 0);
-  const std::vector<int64_t> dense = settings.integers("dense_layers");
+  const std::vector<int64_t> dense_list = settings.integers("dense_layers");
+  const std::set<int64_t> dense(dense_list.begin(), dense_list.end());
   for (int64_t layer = first; layer <= (last < 0 ? num_layers - 1 : last); ++layer) {
     if (layer >= num_layers) break;
-    const bool is_moe = (layer + offset) % step == 0 && std::ranges::count(dense, layer) == 0;
+    const bool is_moe = (layer + offset) % step == 0 && dense.count(layer) == 0;
     if (is_moe) config.layers[static_cast<size_t>(layer)] = FfnKind::kMoe;
   }
 }
@@ -79,8 +81,10 @@ void read_gate(const FamilySettings& settings, ModelConfig& config) {
       "group_score",
       {{"none", Groups::kNone}, {"largest", Groups::kLargest}, {"top_two", Groups::kTopTwo}});
   if (groups != Groups::kNone) {
-    router.num_groups = settings.integer("num_groups", 1, 65536);
-    router.kept_groups = settings.integer("kept_groups", 1, 65536);
+    // null: all experts are one group.
+    router.num_groups = settings.has("num_groups") ? settings.integer("num_groups", 1, 65536) : 1;
+    router.kept_groups =
+        settings.has("kept_groups") ? settings.integer("kept_groups", 1, 65536) : 1;
     router.group_score = groups == Groups::kTopTwo ? GroupScore::kTopTwo : GroupScore::kLargest;
   }
   config.gate_network = settings.choice<GateNetwork>(
@@ -144,6 +148,20 @@ void read_expert_sizes(const FamilySettings& settings, ModelConfig& config) {
   }
 }
 
+/// Refuses a setting that has another value than `expected`, in any layer.
+void require_in_all_layers(const FamilySettings& settings, std::string_view name,
+                           int64_t expected) {
+  const json::value& value = settings.value(name);
+  if (value.is_null()) return;
+  const std::vector<int64_t> numbers =
+      value.is_array() ? settings.integers(name) : std::vector<int64_t>{settings.integer(name)};
+  for (const int64_t number : numbers) {
+    if (number != expected) {
+      settings.refuse(name, concat("only ", expected, " in every layer is supported"));
+    }
+  }
+}
+
 }  // namespace
 
 void read_expert_settings(const FamilySettings& settings, ModelConfig& config) {
@@ -167,6 +185,9 @@ void read_expert_settings(const FamilySettings& settings, ModelConfig& config) {
   } else {
     config.expert_ffn_size = settings.integer("expert_size", 1, 1 << 24);
   }
+  require_in_all_layers(settings, "same_as_expert_size", config.expert_ffn_size);
+  require_in_all_layers(settings, "one_in_all_layers", 1);
+  require_in_all_layers(settings, "same_as_head_dim", config.head_dim);
   const int64_t shared = settings.integer_or("shared_size", 0);
   const int64_t count = settings.integer_or("shared_count", 0);
   config.shared_ffn_size = shared * count;

@@ -56,7 +56,7 @@ struct Family {
   std::vector<std::string> model_types;
   std::map<std::string, SettingRule> settings;
   std::vector<Requirement> requirements;
-  std::vector<std::string> ignored_keys;     // of config.json: they change no number
+  std::vector<std::string> ignored_keys;  // of config.json, "*" for anything: they change no number
   std::vector<std::string> ignored_tensors;  // templates, "*" for anything
   std::map<std::string, TensorRule> tensors;
   std::vector<TensorVariant> variants;     // the first whose tensors are there

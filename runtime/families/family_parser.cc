@@ -1,43 +1,14 @@
 // Reading the descriptions of families.
 #include <yaml-cpp/yaml.h>
 
-#include <charconv>
-
 #include "kernels/base/error.h"
 #include "runtime/families/family.h"
+#include "runtime/yaml_text.h"
 
 namespace switchyard {
 namespace {
 
 namespace json = boost::json;
-
-json::value scalar_value(const YAML::Node& node) {
-  const std::string& text = node.Scalar();
-  if (node.Tag() == "!") return json::value(text);  // quoted
-  if (text == "null" || text == "~") return nullptr;
-  if (text == "true") return true;
-  if (text == "false") return false;
-  int64_t integer = 0;
-  const char* end = text.data() + text.size();
-  if (auto [stop, error] = std::from_chars(text.data(), end, integer);
-      error == std::errc() && stop == end) {
-    return integer;
-  }
-  double number = 0.0;
-  if (auto [stop, error] = std::from_chars(text.data(), end, number);
-      error == std::errc() && stop == end) {
-    return number;
-  }
-  return json::value(text);
-}
-
-json::value value_of(const YAML::Node& node) {
-  if (node.IsNull()) return nullptr;
-  if (node.IsScalar()) return scalar_value(node);
-  json::array items;
-  for (const YAML::Node& item : node) items.push_back(value_of(item));
-  return items;
-}
 
 class Parser {
  public:
@@ -97,7 +68,7 @@ class Parser {
   SettingRule setting(const YAML::Node& node) const {
     SettingRule rule;
     if (!node.IsMap()) {
-      rule.value = value_of(node);
+      rule.value = json_of_yaml(node);
       return rule;
     }
     for (const auto& item : node) {
@@ -105,10 +76,10 @@ class Parser {
       if (key == "key") {
         rule.keys = texts(item.second);
       } else if (key == "default") {
-        rule.value = value_of(item.second);
+        rule.value = json_of_yaml(item.second);
       } else if (key == "meanings") {
         for (const auto& meaning : item.second) {
-          rule.meanings[meaning.first.Scalar()] = value_of(meaning.second);
+          rule.meanings[meaning.first.Scalar()] = json_of_yaml(meaning.second);
         }
       } else {
         SWITCHYARD_CHECK(false, name_, ": unknown key ", key, " of a setting");
@@ -121,7 +92,7 @@ class Parser {
     Requirement rule;
     rule.key = node["key"].as<std::string>();
     rule.values = texts(node["values"]);
-    rule.absent = node["default"] ? value_of(node["default"]) : json::value();
+    rule.absent = node["default"] ? json_of_yaml(node["default"]) : json::value();
     if (!node["when"]) return rule;
     rule.when_key = node["when"]["key"].as<std::string>();
     rule.when_values = texts(node["when"]["values"]);

@@ -1,5 +1,7 @@
 #include "runtime/families/family_settings.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -162,7 +164,10 @@ void FamilySettings::require_all_known() const {
   for (const auto& item : config_) {
     const std::string key(item.key());
     if (item.value().is_null() || read_.count(key) > 0) continue;
-    if (std::ranges::count(family_.ignored_keys, key) > 0) continue;
+    const auto matches = [&key](const std::string& pattern) {
+      return fnmatch(pattern.c_str(), key.c_str(), 0) == 0;
+    };
+    if (std::ranges::any_of(family_.ignored_keys, matches)) continue;
     refuse_key(key, concat("is no setting of model_type ", family_.model_types.front(),
                            " that is known here; take it out of the file if it changes no number"));
   }

@@ -5,6 +5,7 @@
 
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/random_file.h"
+#include "runtime/checkpoint/untrusted_json.h"
 #include "runtime/families/attention_settings.h"
 #include "runtime/families/expert_settings.h"
 #include "runtime/families/family_settings.h"
@@ -45,6 +46,7 @@ void read_norms_and_scales(const FamilySettings& settings, ModelConfig& config) 
   config.norm = settings.choice<NormKind>(
       "norm", {{"rms", NormKind::kRmsNorm}, {"layer", NormKind::kLayerNorm}});
   config.norm_eps = static_cast<float>(settings.number("norm_eps"));
+  if (config.norm_eps < 0.0f) settings.refuse("norm_eps", "expected 0 or more");
   const double by_width = std::sqrt(static_cast<double>(config.hidden_size));
   config.embedding_scale = static_cast<float>(settings.flag("scales_embedding_by_width")
                                                   ? by_width
@@ -98,8 +100,11 @@ void read_quantization(const FamilySettings& settings, HfModel& model) {
   model.quantization = Quantization::kFp8Block;
   model.block_rows = block->get_array()[0].get_int64();
   model.block_cols = block->get_array()[1].get_int64();
-  if (model.block_rows < 1 || model.block_cols < 1) {
-    settings.refuse_key("quantization_config", "weight_block_size is not positive");
+  constexpr int64_t kMostBlock = 65536;
+  if (std::min(model.block_rows, model.block_cols) < 1 ||
+      std::max(model.block_rows, model.block_cols) > kMostBlock) {
+    settings.refuse_key("quantization_config",
+                        concat("expected a weight_block_size of 1 to ", kMostBlock));
   }
 }
 
@@ -124,11 +129,7 @@ std::vector<int32_t> read_tokens(const json::value& value, int64_t vocab_size,
 }
 
 json::object parse_object(const std::string& text, const std::string& source) {
-  json::error_code error;
-  json::parse_options options;
-  options.max_depth = 32;
-  json::value value = json::parse(text, error, {}, options);
-  if (error) fail_input(source, ": is no JSON: ", error.message());
+  json::value value = parse_untrusted_json(text, source);
   if (!value.is_object()) fail_input(source, ": expected a JSON object");
   return std::move(value.get_object());
 }
@@ -155,7 +156,8 @@ HfModel read_hf_model(const std::string& config_text, const std::string& generat
   const json::object object = parse_object(config_text, source);
   const json::value* type = object.if_contains("model_type");
   if (type == nullptr || !type->is_string()) {
-    fail_input(source, ": has no \"model_type\", which names the family of the model");
+    fail_input(source, ": has no \"model_type\", which names the family of the model; give the ",
+               "folder with the files for transformers (of gpt-oss the one above original/)");
   }
   HfModel model;
   model.family = &family_of(std::string(type->get_string()), source);

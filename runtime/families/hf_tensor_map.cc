@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/encoded_read.h"
 
 namespace switchyard {
 namespace {
@@ -62,17 +63,6 @@ HfTensorMap::HfTensorMap(const HfFolder& folder, const HfModel& model)
   choose_variant();
 }
 
-const TensorRule& HfTensorMap::rule(const std::string& role) const {
-  if (variant_ != nullptr) {
-    const auto own = variant_->tensors.find(role);
-    if (own != variant_->tensors.end()) return own->second;
-  }
-  const auto found = model_.family->tensors.find(role);
-  SWITCHYARD_CHECK(found != model_.family->tensors.end(), "family ", model_.family->name,
-                   " does not say where to find ", role);
-  return found->second;
-}
-
 void HfTensorMap::choose_variant() {
   for (const TensorVariant& variant : model_.family->variants) {
     variant_ = &variant;
@@ -93,7 +83,8 @@ bool HfTensorMap::is_there(const TensorVariant&) const {
         ++layer;
       }
       if (layer == config.num_layers()) continue;
-      const std::string name = tensor_name(rule(role).weights.front(), layer, 0);
+      const TensorRule& rule = rule_of(*model_.family, variant_, role);
+      const std::string name = tensor_name(rule.weights.front(), layer, 0);
       if (folder_.tensors.count(name) == 0) return false;
     }
   }
@@ -126,7 +117,7 @@ void HfTensorMap::require_shape(const std::string& name, const std::vector<int64
 }
 
 TensorEntry HfTensorMap::decode_fp8(const std::string& name, const TorchTensor& tensor) {
-  const std::string scale_name = name + "_scale_inv";
+  const std::string scale_name = fp8_scales_name(name);
   if (model_.quantization != Quantization::kFp8Block) {
     fail_input(place(name), " is stored as ", tensor.storage_type, ", but ", folder_.config_path,
                " has no quantization_config that says how it is scaled");
@@ -136,10 +127,9 @@ TensorEntry HfTensorMap::decode_fp8(const std::string& name, const TorchTensor& 
   if (entry.shape.size() != 2 || !is_real(scale.entry.dtype)) {
     fail_input(place(name), ": expected a matrix in fp8 and its scales in fp32");
   }
-  const auto blocks = [](int64_t size, int64_t block) { return (size + block - 1) / block; };
   require_shape(
       scale_name, scale.entry.shape,
-      {blocks(entry.shape[0], model_.block_rows), blocks(entry.shape[1], model_.block_cols)});
+      {blocks_in(entry.shape[0], model_.block_rows), blocks_in(entry.shape[1], model_.block_cols)});
   entry.dtype = DType::kF32;
   entry.encoding = TensorEncoding::kFp8Block;
   entry.scale = {scale.entry};
@@ -149,20 +139,18 @@ TensorEntry HfTensorMap::decode_fp8(const std::string& name, const TorchTensor& 
 }
 
 TensorEntry HfTensorMap::decode_mxfp4(const std::string& name, const TorchTensor& blocks) {
-  constexpr std::string_view kSuffix = "_blocks";
-  const std::string scale_name = name.substr(0, name.size() - kSuffix.size()) + "_scales";
+  const std::string scale_name = mxfp4_scales_name(name);
   const TorchTensor& scale = find(scale_name);
   const std::vector<int64_t>& shape = blocks.entry.shape;
-  constexpr int64_t kBytesPerBlock = 16;  // of 32 codes
   if (model_.quantization != Quantization::kMxfp4 || shape.size() != 4 ||
-      shape[3] != kBytesPerBlock || blocks.entry.dtype != DType::kU8) {
+      shape[3] != kMxfp4BlockBytes || blocks.entry.dtype != DType::kU8) {
     fail_input(place(name), ": expected [experts, out, in / 32, 16] bytes, and quant_method ",
                "mxfp4 in ", folder_.config_path);
   }
   require_shape(scale_name, scale.entry.shape, {shape[0], shape[1], shape[2]});
   // As one matrix [experts * out, in]: an expert is a run of its rows.
   TensorEntry entry = blocks.entry;
-  entry.shape = {shape[0] * shape[1], shape[2] * 2 * kBytesPerBlock};
+  entry.shape = {shape[0] * shape[1], shape[2] * kMxfp4Block};
   entry.strides = row_major_strides(entry.shape);
   entry.dtype = DType::kBF16;
   entry.encoding = TensorEncoding::kMxfp4;
@@ -188,31 +176,21 @@ TensorEntry HfTensorMap::take(const std::string& name, const std::vector<int64_t
   return entry;
 }
 
-int64_t HfTensorMap::experts_of(int layer) const {
-  const auto kinds = model_.config.layers.begin();
-  const auto moe_layer = std::count(kinds, kinds + layer, FfnKind::kMoe);
-  return model_.config.router_of(static_cast<int>(moe_layer)).num_experts;
-}
-
-TensorEntry HfTensorMap::take_expert(const std::string& name, TensorLayout layout,
-                                     const TensorRole& role, const std::vector<int64_t>& shape) {
+TensorEntry HfTensorMap::take_expert(const TensorPlace& place, int64_t expert) {
+  const std::string& name = place.name;
   const TorchTensor& tensor = find(name);
-  const int64_t experts = experts_of(role.layer);
-  if (name.ends_with("_blocks")) {
+  if (name.ends_with(kMxfp4CodesSuffix)) {
     const TensorEntry all = decode_mxfp4(name, tensor);
-    require_shape(name, all.shape, {experts * shape[0], shape[1]});
-    return rows_of(all, role.expert * shape[0], shape[0]);
+    require_shape(name, tensor.entry.shape, place.shape);
+    return rows_of(all, expert * place.shape[1], place.shape[1]);
   }
   if (tensor.support != TensorSupport::kReadable || !is_real(tensor.entry.dtype)) {
-    fail_input(place(name), " is of type ", tensor.storage_type, "; expected fp32, fp16 or bf16");
+    fail_input(this->place(name), " is of type ", tensor.storage_type,
+               "; expected fp32, fp16 or bf16");
   }
-  const bool is_turned = layout == TensorLayout::kExpertsInOut && shape.size() == 2;
-  std::vector<int64_t> stored = {experts};
-  stored.insert(stored.end(), shape.begin(), shape.end());
-  if (is_turned) std::swap(stored[1], stored[2]);
-  require_shape(name, tensor.entry.shape, stored);
-  TensorEntry entry = slice_of_expert(tensor.entry, role.expert);
-  if (is_turned) {
+  require_shape(name, tensor.entry.shape, place.shape);
+  TensorEntry entry = slice_of_expert(tensor.entry, expert);
+  if (place.layout == TensorLayout::kExpertsInOut && entry.shape.size() == 2) {
     std::swap(entry.shape[0], entry.shape[1]);
     std::swap(entry.strides[0], entry.strides[1]);
   }
@@ -220,42 +198,29 @@ TensorEntry HfTensorMap::take_expert(const std::string& name, TensorLayout layou
 }
 
 /// The keys' or the values' rows of every head out of the matrix that gives both.
-TensorEntry HfTensorMap::take_heads(const TensorRole& role, const ExpectedTensor& expected) {
+TensorEntry HfTensorMap::take_heads(const TensorEntry& both, const TensorRole& role) const {
   const ModelConfig& config = model_.config;
   const int64_t nope = config.latent.nope_dim;
   const int64_t head = nope + config.value_dim;
   const bool is_keys = role.role == "head_keys";
-  ExpectedTensor both = expected;
-  both.form = TensorForm::kMatrix;
-  both.shape = {config.num_heads * head, config.latent.rank};
-  const std::string name = tensor_name(rule("head_keys_and_values").weights.front(), role.layer);
-  const TensorEntry entry = take(name, both.shape, both);
   std::vector<TensorEntry> parts;
   for (int64_t i = 0; i < config.num_heads; ++i) {
     parts.push_back(
-        rows_of(entry, i * head + (is_keys ? 0 : nope), is_keys ? nope : config.value_dim));
+        rows_of(both, i * head + (is_keys ? 0 : nope), is_keys ? nope : config.value_dim));
   }
   return stack(std::move(parts));
 }
 
 TensorEntry HfTensorMap::resolve(const ExpectedTensor& expected) {
   const TensorRole role = role_of(expected.name);
-  if (role.role == "head_keys" || role.role == "head_values") return take_heads(role, expected);
-  const TensorRule& rule = this->rule(role.role);
-  const std::vector<std::string>& names =
-      role.kind == TensorRole::Kind::kBias ? rule.biases : rule.weights;
-  SWITCHYARD_CHECK(!names.empty(), "family ", model_.family->name, " names no tensor for ",
-                   expected.name);
-  std::vector<int64_t> shape = expected.shape;
-  shape[0] /= static_cast<int64_t>(names.size());
   std::vector<TensorEntry> parts;
-  for (const std::string& pattern : names) {
-    const std::string name = tensor_name(pattern, role.layer, role.expert);
-    parts.push_back(rule.layout == TensorLayout::kWhole
-                        ? take(name, shape, expected)
-                        : take_expert(name, rule.layout, role, shape));
+  for (const TensorPlace& place : places_of(model_, variant_, expected)) {
+    parts.push_back(place.layout == TensorLayout::kWhole ? take(place.name, place.shape, expected)
+                                                         : take_expert(place, role.expert));
   }
-  return stack(std::move(parts));
+  TensorEntry whole = stack(std::move(parts));
+  const bool is_of_heads = role.role == "head_keys" || role.role == "head_values";
+  return is_of_heads ? take_heads(whole, role) : whole;
 }
 
 void HfTensorMap::require_all_used() const {

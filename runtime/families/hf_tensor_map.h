@@ -10,6 +10,7 @@
 #include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/checkpoint/hf_folder.h"
 #include "runtime/families/hf_model_config.h"
+#include "runtime/families/tensor_places.h"
 #include "runtime/families/tensor_roles.h"
 
 namespace switchyard {
@@ -28,16 +29,13 @@ class HfTensorMap {
   void require_all_used() const;
 
  private:
-  const TensorRule& rule(const std::string& role) const;
   void choose_variant();
   bool is_there(const TensorVariant& variant) const;
 
   TensorEntry take(const std::string& name, const std::vector<int64_t>& shape,
                    const ExpectedTensor& expected);
-  TensorEntry take_expert(const std::string& name, TensorLayout layout, const TensorRole& role,
-                          const std::vector<int64_t>& shape);
-  int64_t experts_of(int layer) const;
-  TensorEntry take_heads(const TensorRole& role, const ExpectedTensor& expected);
+  TensorEntry take_expert(const TensorPlace& place, int64_t expert);
+  TensorEntry take_heads(const TensorEntry& both, const TensorRole& role) const;
   const TorchTensor& find(const std::string& name);
   TensorEntry decode_fp8(const std::string& name, const TorchTensor& tensor);
   TensorEntry decode_mxfp4(const std::string& name, const TorchTensor& blocks);

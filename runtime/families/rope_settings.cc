@@ -22,7 +22,11 @@ class RopeReader {
       : settings_(settings), head_dim_(head_dim), max_positions_(max_positions) {
     for (const char* name : {"rope_parameters", "rope_scaling"}) {
       const json::value& value = settings.key(name);
-      if (value.is_null() || dict_ != nullptr) continue;
+      if (value.is_null()) continue;
+      if (dict_ != nullptr) {
+        settings.refuse_key(name,
+                            "stands beside rope_parameters, which says the same; leave one out");
+      }
       dict_name_ = name;
       if (!value.is_object()) settings.refuse_key(name, "expected an object");
       dict_ = &value.get_object();
@@ -50,7 +54,8 @@ class RopeReader {
   void read_yarn(RopeConfig& rope) const;
   void read_llama3(RopeConfig& rope) const;
   void read_longrope(RopeConfig& rope) const;
-  int64_t original_positions() const;
+  int64_t original_positions(RopeScaling scaling) const;
+  int64_t rotary_dim() const;
   void require_all_known() const;
   [[noreturn]] void refuse(const std::string& problem) const {
     settings_.refuse_key(dict_name_, problem);
@@ -108,27 +113,42 @@ RopeScaling RopeReader::kind() const {
                 "' is unknown; known are default, linear, dynamic, yarn, longrope and llama3"));
 }
 
-int64_t RopeReader::original_positions() const {
-  const json::value& top = settings_.key("original_max_position_embeddings");
-  if (top.is_int64() && top.get_int64() > 0) {
-    find("original_max_position_embeddings");
-    return top.get_int64();
+int64_t RopeReader::original_positions(RopeScaling scaling) const {
+  constexpr const char* kKey = "original_max_position_embeddings";
+  constexpr double kMost = double{1 << 30};
+  const json::value& top = settings_.key(kKey);
+  const double in_dict = number(kKey, 0.0);
+  double positions = in_dict > 0.0 ? in_dict : static_cast<double>(max_positions_);
+  if (!top.is_null()) {
+    const double at_top = top.is_int64() ? static_cast<double>(top.get_int64()) : 0.0;
+    // Releases of the reference differ in which of the two counts, but for longrope.
+    if (scaling != RopeScaling::kLongRope && in_dict > 0.0 && in_dict != at_top) {
+      settings_.refuse_key(kKey, concat("is not the one of ", dict_name_, "; leave one out"));
+    }
+    positions = at_top;
+  } else if (scaling == RopeScaling::kLlama3 && in_dict == 0.0) {
+    refuse(concat("has no ", kKey));
   }
-  const double positions =
-      number("original_max_position_embeddings", static_cast<double>(max_positions_));
-  if (positions < 1.0) refuse("original_max_position_embeddings is not positive");
+  if (!(positions >= 1.0 && positions <= kMost)) {
+    refuse(concat(kKey, " is no number from 1 to ", 1 << 30));
+  }
   return static_cast<int64_t>(positions);
 }
 
 void RopeReader::read_yarn(RopeConfig& rope) const {
-  rope.beta_fast = number("beta_fast", 32.0);
-  rope.beta_slow = number("beta_slow", 1.0);
+  // 0 stands for the default, as in the reference.
+  rope.beta_fast = number("beta_fast", 0.0);
+  if (rope.beta_fast == 0.0) rope.beta_fast = 32.0;
+  rope.beta_slow = number("beta_slow", 0.0);
+  if (rope.beta_slow == 0.0) rope.beta_slow = 1.0;
+  if (rope.beta_fast < 0.0 || rope.beta_slow < 0.0) refuse("beta_fast or beta_slow is negative");
   const json::value* truncate = find("truncate");
   rope.truncates = truncate == nullptr || !truncate->is_bool() || truncate->get_bool();
   const double mscale = number("mscale", 0.0);
   const double mscale_all = number("mscale_all_dim", 0.0);
-  const double given = number("attention_factor", 0.0);
-  if (given > 0.0) {
+  const double given = number("attention_factor", 1.0);
+  if (given <= 0.0) refuse("attention_factor is not positive");
+  if (find("attention_factor") != nullptr) {
     rope.scale = given;
   } else if (mscale != 0.0 && mscale_all != 0.0) {
     rope.scale = yarn_magnitude(rope.factor, mscale) / yarn_magnitude(rope.factor, mscale_all);
@@ -177,20 +197,30 @@ void RopeReader::require_all_known() const {
   }
 }
 
+int64_t RopeReader::rotary_dim() const {
+  constexpr const char* kKey = "partial_rotary_factor";
+  const double part = number(kKey, settings_.number_or(kKey, 1.0));
+  if (!(part > 0.0 && part <= 1.0)) {
+    settings_.refuse(kKey, "expected a number above 0, up to 1");
+  }
+  if (part != 1.0 && !settings_.flag("rotates_partly")) {
+    settings_.refuse(kKey, "heads of this family rotate as a whole");
+  }
+  return static_cast<int64_t>(static_cast<double>(head_dim_) * part);
+}
+
 RopeSettings RopeReader::read() {
   RopeSettings result;
   RopeConfig& rope = result.rope;
   rope.layout = settings_.choice<RopeLayout>(
       "rope_layout", {{"halves", RopeLayout::kHalves}, {"interleaved", RopeLayout::kInterleaved}});
-  rope.theta = number("rope_theta", settings_.number("rope_theta"));
-  const double part =
-      number("partial_rotary_factor", settings_.number_or("partial_rotary_factor", 1.0));
-  rope.rotary_dim = settings_.has("rotary_dim")
-                        ? settings_.integer("rotary_dim")
-                        : static_cast<int64_t>(static_cast<double>(head_dim_) * part);
+  const double theta = number("rope_theta", settings_.number_or("rope_theta", 0.0));
+  if (theta == 0.0) settings_.refuse("rope_theta", "expected a number");
+  rope.theta = theta;
+  rope.rotary_dim = rotary_dim();
   rope.scaling = kind();
   rope.original_positions =
-      rope.scaling == RopeScaling::kDynamic ? max_positions_ : original_positions();
+      rope.scaling == RopeScaling::kDynamic ? max_positions_ : original_positions(rope.scaling);
   const bool has_factor = find("factor") != nullptr;
   const double natural_factor =
       static_cast<double>(max_positions_) / static_cast<double>(rope.original_positions);

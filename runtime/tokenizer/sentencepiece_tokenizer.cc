@@ -153,6 +153,9 @@ int32_t SentencePieceTokenizer::find_enclosing_token(const std::string& name, in
   for (const auto& [id, control_name] : control_names_) {
     if (control_name == name) return id;
   }
+  // An unknown name gives the id of <unk>.
+  const int32_t piece = model_->processor().PieceToId(name);
+  if (model_->processor().IdToPiece(piece) == name) return piece;
   fail_input(path_, ": a text is enclosed with ", what, ", but there is no such token",
              name.empty() ? "" : concat(" as '", printable(name), "'"),
              "; tokenizer_config.json beside it says which it is (\"", what, "_token\") and ",

@@ -26,7 +26,7 @@ Checkpoint synthetic_checkpoint(const ModelConfig& config) {
 void SyntheticSource::read(const std::string& name, const TensorEntry& entry, int64_t first,
                            int64_t count, void* to) {
   SWITCHYARD_CHECK(entry.dtype == DType::kF16);
-  weights_.fill(name, entry.shape, first, count, to);
+  weights_.fill(synthetic_tensor(config_, name, entry.shape, DType::kF16), first, count, to);
 }
 
 }  // namespace switchyard

@@ -15,12 +15,13 @@ Checkpoint synthetic_checkpoint(const ModelConfig& config);
 /// The weights of `synthesize` with seed 1, in fp16. `config` must outlive it.
 class SyntheticSource : public TensorSource {
  public:
-  explicit SyntheticSource(const ModelConfig& config) : weights_(config, DType::kF16, 1) {}
+  explicit SyntheticSource(const ModelConfig& config) : config_(config), weights_(1) {}
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
             void* to) override;
   int64_t bytes_read() const override { return 0; }
 
  private:
+  const ModelConfig& config_;
   const SyntheticWeights weights_;
 };
 

@@ -13,6 +13,7 @@ struct Call {
   std::vector<float> logits;  // [rows, vocabulary]
   std::vector<SampleSettings> rows;
   std::vector<int32_t> eos_ids = {};
+  std::vector<int32_t> banned_ids = {};
 };
 
 std::vector<int32_t> run(TestDevice& device, const Call& call) {
@@ -20,7 +21,8 @@ std::vector<int32_t> run(TestDevice& device, const Call& call) {
   const Tensor logits =
       device.put(call.logits, {rows, static_cast<int64_t>(call.logits.size()) / rows});
   const Tensor tokens = device.make(DType::kI32, {rows});
-  device.backend().sample(device.stream(), {logits.view(), call.rows, call.eos_ids, tokens.view()});
+  device.backend().sample(device.stream(),
+                          {logits.view(), call.rows, call.eos_ids, tokens.view(), call.banned_ids});
   return device.get<int32_t>(tokens.view());
 }
 
@@ -213,6 +215,20 @@ TEST(Sample, RowsThatAreNotFiniteGiveTheLowestToken) {
   // A NaN that is banned does not count.
   TestDevice device = one_thread();
   EXPECT_EQ(run(device, {with_nan, {{.is_eos_banned = true}}, {37}}), std::vector<int32_t>{5});
+}
+
+TEST(Sample, BannedTokensAreLeftOutOfEveryRow) {
+  TestDevice device = one_thread();
+  const std::vector<float> row = {1.0f, 4.0f, -2.0f, 4.0f, 4.0f};
+  std::vector<float> logits = row;
+  logits.insert(logits.end(), row.begin(), row.end());
+  const std::vector<SampleSettings> rows = {{}, {.is_eos_banned = true}};
+  EXPECT_EQ(run(device, {logits, rows, {3}, {1}}), (std::vector<int32_t>{3, 4}));
+  EXPECT_EQ(run(device, {logits, rows, {4, 3}, {3, 1}}), (std::vector<int32_t>{4, 0}));
+  for (int i = 0; i < 20; ++i) {
+    const SampleSettings warm = {.temperature = 9.0f, .uniform = static_cast<float>(i) / 20};
+    EXPECT_NE(run(device, {row, {warm}, {}, {3}}), std::vector<int32_t>{3});
+  }
 }
 
 TEST(Sample, RefusesSettingsOutOfRange) {

@@ -292,6 +292,25 @@ TEST_F(GeneratorTest, AStreamShowsTheTextOfTheResult) {
   EXPECT_GT(pieces, 10);
 }
 
+TEST_F(GeneratorTest, RanksShareTheSequences) {
+  std::string lines;
+  for (int64_t i = 0; i < 6; ++i) lines += prompt_line(i, {5});
+  const TemporaryFile input("prompts.jsonl", lines);
+  const GenerationShape shape = {{}, windows_, 4, 4096};
+  PromptStream first(input.path(), nullptr, options_);
+  const RequestSummary summary = check_prompts(first, context_, shape);
+  EXPECT_EQ(summary.num_requests, 6);
+  EXPECT_EQ(summary.total_rows, 6 * (2 + 39));
+  EXPECT_EQ(summary.cache_pages, std::vector<int64_t>{2}) << "two of six sequences on a rank";
+  PromptStream prompts(input.path(), nullptr, options_);
+  NoProgress progress;
+  Generator generator(prompts, {[](const std::string&) {}, [] {}}, progress,
+                      {context_, shape, ScheduleLimits::make(4, 4096, 0, 16), summary});
+  std::vector<int32_t> ranks;
+  for (const StepUnit& unit : generator.next().units) ranks.push_back(unit.rank);
+  EXPECT_EQ(ranks, (std::vector<int32_t>{0, 1, 2, 3, 0, 1}));
+}
+
 TEST_F(GeneratorTest, ANumberThatIsNotFiniteNamesItsRequest) {
   add_prompts(3, 10);
   std::string lines;

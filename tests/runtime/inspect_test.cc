@@ -10,6 +10,7 @@
 #include "tests/runtime/expect_error.h"
 #include "tests/runtime/safetensors_case.h"
 #include "tests/runtime/score_runner.h"
+#include "tests/runtime/synthesize_runner.h"
 #include "tests/runtime/temp_folder.h"
 #include "tests/runtime/torch_writer.h"
 
@@ -152,6 +153,112 @@ TEST(Inspect, TellsWhatFilesOfOtherModelsHold) {
   const json::object report = json_of({.model = state});
   EXPECT_EQ(report.at("file").at("container").as_string(), "torch legacy");
   EXPECT_EQ(report.at("tensors").at(0).at("type").as_string(), "fp32");
+}
+
+/// What `synthesize` makes of a preset, cut to two layers of four experts, in `folder`.
+std::string small_model(const std::string& preset, const TempFolder& folder) {
+  SynthesizeOptions options = options_for(preset, folder.path("model"));
+  options.changes.layers = 2;
+  options.changes.experts = 4;
+  options.changes.config_json =
+      R"({"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4,
+          "vocab_size": 100, "intermediate_size": 64})";
+  synthesize(options);
+  return options.output;
+}
+
+TEST(Inspect, TellsOfLatentAttentionGroupsAndFp8) {
+  const TempFolder folder;
+  SynthesizeOptions options = options_for("deepseek_v3", folder.path("model"));
+  options.changes.layers = 2;
+  options.changes.experts = 8;
+  options.changes.config_json =
+      R"({"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 100,
+          "intermediate_size": 96, "moe_intermediate_size": 32, "kv_lora_rank": 32,
+          "q_lora_rank": 40, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12})";
+  synthesize(options);
+  const json::object report = json_of({.model = options.output, .num_ranks = 2});
+  const json::object& architecture = report.at("architecture").as_object();
+  const auto expect = [&](const char* name, const json::value& value) {
+    EXPECT_EQ(architecture.at(name), value) << name;
+  };
+  expect("family", "deepseek_v3");
+  expect("attention", "latent");
+  expect("latent_rank", 32);
+  expect("query_latent_rank", 40);
+  expect("head_size", 24);
+  expect("value_size", 12);
+  expect("rotated_size", 8);
+  expect("rope_scaling", "yarn");
+  expect("router_scores", "sigmoid");
+  expect("router_selection_bias", "yes");
+  expect("expert_groups", 4);
+  expect("expert_groups_kept", 2);
+  expect("experts_per_token", 4);
+  expect("router_scale", 2.5);
+  expect("shared_expert_feed_forward_size", 32);
+  expect("weights_are_kept_as", "mixed");
+  for (const char* absent : {"start_token", "pad_token", "capacity_fraction", "window",
+                             "first_position_row", "residual_scale"}) {
+    EXPECT_FALSE(architecture.contains(absent)) << absent;
+  }
+  // Of a layer: 64 -> 40 -> 4 * 24, 64 -> 32 + 8, 32 -> 4 * (16 + 12), 4 * 12 -> 64.
+  const int64_t attention = 64 * 40 + 40 * 96 + 64 * 40 + 32 * 112 + 48 * 64;
+  const int64_t expert = 3 * 64 * 32;
+  const int64_t tables = 2 * 100 * 64;
+  const int64_t norms = 2 * (2 * 64 + 40 + 32) + 64;
+  const int64_t outside = tables + norms + 2 * attention + 3 * 64 * 96 + 8 * 64 + 8 + expert;
+  const json::object& parameters = report.at("parameters").as_object();
+  EXPECT_EQ(parameters.at("total"), json::value(outside + 8 * expert));
+  EXPECT_EQ(parameters.at("active_per_token"), json::value(outside + 4 * expert));
+  // A byte for each quantised element, a scale for each of their matrices here, bf16 beside.
+  const int64_t scales = 4 * (2 * 5 + 3 + 3 + 3 * 8);
+  const int64_t plain = 2 * (tables + norms + 8 * 64) + 4 * 8;
+  EXPECT_EQ(parameters.at("bytes"),
+            json::value(2 * attention + 3 * 64 * 96 + 9 * expert + scales + plain));
+  int64_t tensors = 0;
+  for (const json::value& row : report.at("weights").as_array()) {
+    tensors += row.at("tensors").as_int64();
+    const bool is_plain = row.at("for") == "embedding" || row.at("for") == "output" ||
+                          row.at("for") == "norms" || row.at("for") == "routers";
+    EXPECT_EQ(row.at("type") == "fp8", !is_plain) << json::serialize(row);
+  }
+  EXPECT_GT(tensors, 30);
+  EXPECT_EQ(report.at("files").at(0).at("container").as_string(), "safetensors");
+  EXPECT_EQ(report.at("ranks").at(0).at("experts_held").as_int64(), 4);
+}
+
+TEST(Inspect, TellsOfWindowsSinksAndMxfp4) {
+  const TempFolder folder;
+  const json::object report =
+      json_of({.model = small_model("gpt_oss_20b", folder), .tensors = TensorListing::kYes});
+  const json::object& architecture = report.at("architecture").as_object();
+  EXPECT_EQ(architecture.at("window"), json::value(128));
+  EXPECT_EQ(architecture.at("layers_with_a_window"), json::value({0}));
+  EXPECT_EQ(architecture.at("attention_sinks").as_string(), "yes");
+  EXPECT_EQ(architecture.at("attention_biases").as_string(), "query, key, value, output");
+  EXPECT_EQ(architecture.at("gated_limit"), json::value(7.0));
+  EXPECT_EQ(architecture.at("router_weights").as_string(), "softmax over those chosen");
+  EXPECT_FALSE(architecture.contains("feed_forward_size")) << "there is no dense layer";
+  for (const json::value& tensor : report.at("tensors").as_array()) {
+    if (tensor.at("tensor") != "layers.1.experts.3.up.weight") continue;
+    EXPECT_EQ(tensor.at("type").as_string(), "mxfp4");
+    EXPECT_EQ(tensor.at("bytes"), json::value(128 * 64 / 2 + 128 * 64 / 32));
+  }
+}
+
+TEST(Inspect, TellsOfRoutersThatDiffer) {
+  const auto architecture = [](const char* preset) {
+    const TempFolder own;
+    return json_of({.model = small_model(preset, own)}).at("architecture").as_object();
+  };
+  EXPECT_EQ(architecture("llama_moe_3_5b").at("router_network").as_string(),
+            "two layers with tanh between");
+  EXPECT_EQ(architecture("llama_moe_3_5b").at("router_scale"), json::value(4.0));
+  EXPECT_EQ(architecture("qwen1_5_moe_a2_7b").at("shared_expert_gate").as_string(), "sigmoid");
+  const json::object olmoe = architecture("olmoe_1b_7b");
+  EXPECT_EQ(olmoe.at("query_key_norms").as_string(), "of all heads together, before rotation");
+  EXPECT_FALSE(olmoe.contains("end_token")) << "50279 is no token of this vocabulary";
 }
 
 TEST(Inspect, RefusesWhatLoadingRefuses) {

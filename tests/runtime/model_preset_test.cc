@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -42,7 +43,9 @@ TEST(ModelPresetTest, BuiltInModelsHaveTheirNamesParameters) {
                                                  {"moe_52b", {24, 1024, 4096, 512, 128, 52e9}},
                                                  {"moe_207b", {24, 2048, 8192, 512, 256, 207e9}},
                                                  {"moe_1_1t", {32, 4096, 16384, 512, 256, 1.1e12}}};
-  EXPECT_EQ(preset_names().size(), expected.size());
+  const std::vector<std::string> names = preset_names();
+  EXPECT_EQ(std::ranges::count_if(names, [](const auto& name) { return !load_preset(name).hf; }),
+            static_cast<int64_t>(expected.size()));
   for (const auto& [name, shape] : expected) {
     SCOPED_TRACE(name);
     const ModelPreset preset = load_preset(name);

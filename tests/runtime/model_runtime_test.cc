@@ -119,6 +119,11 @@ TEST(MemoryAdvice, NamesTheSettingThatFits) {
     EXPECT_NE(advice({16, 16, plan.total()}).find(" like this one with "), std::string::npos);
     EXPECT_EQ(advice({16, 16, plan.total()}).find("16 ranks each"), std::string::npos);
     EXPECT_NE(advice({2, 2, 1000}).find("no number of such hosts"), std::string::npos);
+    settings.sequence_cache_pages = {10};
+    settings.cache_pages = {320};
+    const int64_t ten = plan_of(checkpoint, settings, backend).total();
+    settings.cache_pages = {3200};
+    EXPECT_EQ(advice({1, 1, ten}), "--batch-size 32 fits");
   });
 }
 

@@ -6,15 +6,14 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
-#include "parallel/thread_communicator.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/checkpoint/synthetic_weights.h"
 #include "tests/runtime/expect_error.h"
+#include "tests/runtime/synthesize_runner.h"
 #include "tests/runtime/temp_folder.h"
 
 namespace switchyard {
@@ -26,69 +25,6 @@ const std::string kDense =
     "family: fairseq\nlayers: 4\nhidden_size: 24\nffn_size: 40\nheads: 4\nvocab_size: 90\n"
     "max_positions: 64\ndtype: fp16\n";
 const std::string kMoe = kDense + "experts: 8\n";
-
-/// What was shown of a run.
-class ProgressRecord : public ProgressSink {
- public:
-  void start() override { ++num_starts; }
-  void update(const Progress& progress) override {
-    EXPECT_GE(progress.bytes_done, last);
-    EXPECT_LE(progress.bytes_done, progress.total_bytes);
-    last = progress.bytes_done;
-  }
-  void finish(const Progress& progress) override {
-    ++num_ends;
-    EXPECT_GE(progress.bytes_done, last);
-    total = progress.total_bytes;
-  }
-  int num_starts = 0;
-  int num_ends = 0;
-  int64_t last = 0;
-  int64_t total = 0;
-};
-
-/// Runs the command on `num_ranks` threads; returns the bytes it said it wrote.
-int64_t synthesize(const SynthesizeOptions& options, int num_ranks = 1) {
-  set_log_level(LogLevel::kError);
-  ProgressRecord root;
-  run_ranks(num_ranks, {}, {.kind = BackendKind::kCpu}, [&](Backend& backend, Communicator& world) {
-    ControlChannel control(backend, world);
-    ProgressRecord other;
-    run_synthesize(options, control, control.rank() == 0 ? root : other);
-    EXPECT_EQ(other.num_starts, 0);
-  });
-  EXPECT_EQ(root.num_starts, 1);
-  EXPECT_EQ(root.num_ends, 1);
-  return root.total;
-}
-
-SynthesizeOptions options_for(const std::string& preset, const std::string& output) {
-  SynthesizeOptions options;
-  options.preset = preset;
-  options.output = output;
-  options.num_threads = 1;
-  return options;
-}
-
-/// The contents of all files of a folder, by name.
-std::map<std::string, std::string> contents(const TempFolder& folder, const std::string& name) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(folder.path(name))) {
-    const std::string file = entry.path().filename().string();
-    files[file] = folder.read(name + "/" + file);
-  }
-  return files;
-}
-
-/// Opens the checkpoint as a run of one rank does.
-Checkpoint open(const std::string& directory) {
-  Checkpoint checkpoint;
-  run_ranks(1, {}, {.kind = BackendKind::kCpu}, [&](Backend& backend, Communicator& world) {
-    ControlChannel control(backend, world);
-    checkpoint = open_checkpoint(directory, control);
-  });
-  return checkpoint;
-}
 
 /// Writes the preset's model, opens it and compares configuration and every element.
 void expect_round_trip(const std::string& text, const PresetChanges& changes = {}) {
@@ -123,7 +59,7 @@ void expect_round_trip(const std::string& text, const PresetChanges& changes = {
   EXPECT_EQ(found.capacity.slot_order, wanted.capacity.slot_order);
   EXPECT_EQ(found.capacity.pads, wanted.capacity.pads);
   TensorReader reader(checkpoint.index);
-  const SyntheticWeights weights(wanted, preset.dtype, options.seed);
+  const SyntheticWeights weights(options.seed);
   for (const ExpectedTensor& tensor : expected_tensors(found)) {
     const TensorEntry& entry = checkpoint.index.at(tensor.name);
     EXPECT_EQ(entry.dtype, preset.dtype) << tensor.name;
@@ -131,7 +67,8 @@ void expect_round_trip(const std::string& text, const PresetChanges& changes = {
     std::vector<uint32_t> stored(static_cast<size_t>(entry.num_elements()));
     std::vector<uint32_t> expected(stored.size());
     reader.read(tensor.name, entry, 0, entry.num_elements(), stored.data());
-    weights.fill(tensor.name, tensor.shape, 0, entry.num_elements(), expected.data());
+    weights.fill(synthetic_tensor(wanted, tensor.name, tensor.shape, preset.dtype), 0,
+                 entry.num_elements(), expected.data());
     EXPECT_EQ(stored, expected) << tensor.name;
   }
 }

@@ -28,9 +28,9 @@ const ModelConfig& config() {
 
 std::vector<float> fill(DType dtype, uint64_t seed, const std::string& name,
                         const std::vector<int64_t>& shape, int64_t first, int64_t count) {
-  const SyntheticWeights weights(config(), dtype, seed);
+  const SyntheticWeights weights(seed);
   std::vector<float> raw(static_cast<size_t>(count));  // as wide as the widest type
-  weights.fill(name, shape, first, count, raw.data());
+  weights.fill(synthetic_tensor(config(), name, shape, dtype), first, count, raw.data());
   std::vector<float> values(static_cast<size_t>(count));
   if (count == 0) return values;
   convert_elements(dtype, raw.data(), DType::kF32, values.data(), count);
@@ -142,13 +142,14 @@ TEST(SyntheticWeightsTest, EveryTensorHasTheDeviationOfItsRole) {
 }
 
 TEST(SyntheticWeightsTest, ManyThreadsMayAskAtOnce) {
-  const SyntheticWeights weights(config(), DType::kF16, 1);
+  const SyntheticWeights weights(1);
   const std::vector<ExpectedTensor> tensors = expected_tensors(config());
   std::vector<std::vector<uint16_t>> first(8), again(8);
   const auto work = [&](std::vector<uint16_t>& to) {
     to.resize(64);
     for (const ExpectedTensor& tensor : tensors) {
-      weights.fill(tensor.name, tensor.shape, 0, 64, to.data());
+      weights.fill(synthetic_tensor(config(), tensor.name, tensor.shape, DType::kF16), 0, 64,
+                   to.data());
     }
   };
   std::vector<std::thread> threads;

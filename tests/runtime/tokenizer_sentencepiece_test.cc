@@ -61,6 +61,7 @@ TEST(SentencePieceTokenizer, AddsWhatTheConfigurationSays) {
   EXPECT_EQ(encode(R"({"tokenizer_class": "T5Tokenizer"})"), (Ids{a, 2}));
   EXPECT_EQ(encode(R"({"tokenizer_class": "T5Tokenizer", "eos_token": {"content": "<s>"}})"),
             (Ids{a, 1}));
+  EXPECT_EQ(encode(R"({"bos_token": "a"})").size(), 2u);  // any piece will do
   EXPECT_EQ(encode(R"({"tokenizer_class": "Own", "add_bos_token": false, "add_eos_token": true})"),
             (Ids{a, 2}));
   expect_error(ErrorKind::kInput, {"tokenizer_config.json", "'Own'", "\"add_bos_token\""},
@@ -164,7 +165,7 @@ TEST(SentencePieceTokenizer, ChangedBytesDoNoHarm) {
   const TempFolder folder;
   const std::string bytes = read_text_file(kUnigram, "");
   int num_refused = 0;
-  for (size_t at = 0; at < bytes.size(); at += 13) {
+  for (size_t at = 0; at < bytes.size(); at += 29) {
     std::string changed = bytes;
     changed[at] = static_cast<char>(changed[at] ^ (1 << (at % 8)));
     try {
@@ -175,7 +176,7 @@ TEST(SentencePieceTokenizer, ChangedBytesDoNoHarm) {
       ++num_refused;
     }
   }
-  EXPECT_GT(num_refused, 50);
+  EXPECT_GT(num_refused, 20);
 }
 
 /// A model that holds rules alone: a normalizer_spec with a charsmap of these units and bytes.

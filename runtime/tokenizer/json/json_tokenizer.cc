@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "runtime/tokenizer/json/characters.h"
 #include "runtime/tokenizer/json/tokenizer_json.h"
 #include "runtime/tokenizer/text_file.h"
 #include "runtime/tokenizer/unicode_text.h"
@@ -89,6 +90,7 @@ void JsonTokenizer::encode_words(const Words& words, std::vector<int32_t>& ids) 
     const auto [at, is_new] = seen.try_emplace(word, ids.size(), 0);
     auto& [begin, count] = at->second;
     if (is_new) {
+      check_length(word);
       model_->encode(word, ids);
       count = ids.size() - begin;
     } else {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/base/error.h"
@@ -210,48 +211,23 @@ std::string icu_word_class(OnigurumaScope scope) {
 }
 
 OnigurumaEscape read_escape(OnigurumaReader& reader, OnigurumaScope scope) {
+  constexpr std::pair<char, char32_t> kCharacters[] = {
+      {'n', '\n'}, {'t', '\t'}, {'r', '\r'}, {'f', '\f'}, {'v', '\v'}, {'a', '\a'}, {'e', 0x1B}};
+  constexpr std::pair<char, const char*> kSets[] = {
+      {'s', "[\\p{whitespace}]"}, {'S', "[\\P{whitespace}]"}, {'d', "[\\p{gc=Nd}]"},
+      {'D', "[\\P{gc=Nd}]"},      {'h', "[0-9A-Fa-f]"},       {'H', "[^0-9A-Fa-f]"}};
   const char32_t letter = reader.next();
   if (!is_ascii_letter(letter) && !is_ascii_digit(letter)) return {letter, ""};
-  switch (letter) {
-    case 'n':
-      return {U'\n', ""};
-    case 't':
-      return {U'\t', ""};
-    case 'r':
-      return {U'\r', ""};
-    case 'f':
-      return {U'\f', ""};
-    case 'v':
-      return {U'\v', ""};
-    case 'a':
-      return {U'\a', ""};
-    case 'e':
-      return {char32_t{0x1B}, ""};
-    case 'x':
-    case 'u':
-      return {read_hexadecimal_escape(reader, letter), ""};
-    case 's':
-      return {std::nullopt, "[\\p{whitespace}]"};
-    case 'S':
-      return {std::nullopt, "[\\P{whitespace}]"};
-    case 'd':
-      return {std::nullopt, "[\\p{gc=Nd}]"};
-    case 'D':
-      return {std::nullopt, "[\\P{gc=Nd}]"};
-    case 'h':
-      return {std::nullopt, "[0-9A-Fa-f]"};
-    case 'H':
-      return {std::nullopt, "[^0-9A-Fa-f]"};
-    case 'w':
-      return {std::nullopt, icu_word_class(scope)};
-    case 'W':
-      return {std::nullopt, concat("[^", icu_word_class(scope), "]")};
-    case 'p':
-    case 'P':
-      return {std::nullopt, read_property(reader, letter)};
-    default:
-      break;
+  for (const auto& [name, character] : kCharacters) {
+    if (letter == static_cast<char32_t>(name)) return {character, ""};
   }
+  for (const auto& [name, set] : kSets) {
+    if (letter == static_cast<char32_t>(name)) return {std::nullopt, set};
+  }
+  if (letter == 'x' || letter == 'u') return {read_hexadecimal_escape(reader, letter), ""};
+  if (letter == 'p' || letter == 'P') return {std::nullopt, read_property(reader, letter)};
+  if (letter == 'w') return {std::nullopt, icu_word_class(scope)};
+  if (letter == 'W') return {std::nullopt, concat("[^", icu_word_class(scope), "]")};
   reader.refuse(concat("has \\", static_cast<char>(letter)));
 }
 

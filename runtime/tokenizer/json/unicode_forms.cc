@@ -146,6 +146,7 @@ std::function<std::string(std::string_view)> make_unicode_form(UnicodeForm form)
       std::make_shared<const icu::FilteredNormalizer2>(full_form(form), unicode_9());
   return [normalizer, form](std::string_view text) {
     const std::string sorted = MarkSorter(decomposition_of(form)).sort(text);
+    check_length(sorted);
     std::string result;
     icu::StringByteSink<std::string> sink(&result);
     UErrorCode status = U_ZERO_ERROR;
@@ -169,6 +170,7 @@ std::string to_lower_case(std::string_view text) {
 }
 
 std::string apply_charsmap(const Charsmap& rules, std::string_view text) {
+  check_length(text);
   UErrorCode status = U_ZERO_ERROR;
   const std::unique_ptr<UText, decltype(&utext_close)> input(
       utext_openUTF8(nullptr, text.data(), static_cast<int64_t>(text.size()), &status),
