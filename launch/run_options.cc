@@ -39,8 +39,7 @@ std::vector<OptionSpec> arithmetic_options(RunOptions& o) {
            .set = store_choice(o.numerics, {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}})},
           {.name = "attention-form",
            .value_name = "FORM",
-           .default_text =
-               o.attention_form == AttentionForm::kExpanded ? "expanded" : "absorbed",
+           .default_text = o.attention_form == AttentionForm::kExpanded ? "expanded" : "absorbed",
            .help = "how latent attention (DeepSeek-V2, V3, Kimi-K2) is computed: expanded, with "
                    "each head's keys and values, or absorbed, on the latent itself; other models "
                    "have one form",

@@ -60,8 +60,8 @@ void HfConfigEditor::limit(std::string_view setting, int64_t most) {
 }
 
 void HfConfigEditor::resize_lists(int64_t old_layers, int64_t layers) {
-  for (const char* setting :
-       {"window_layer_types", "route_scale", "expert_sizes", "num_experts", "top_k"}) {
+  for (const char* setting : {"window_layer_types", "route_scale", "expert_sizes", "num_experts",
+                              "top_k", "expert_size", "shared_size", "shared_count"}) {
     json::value* list = config_.if_contains(key_of(setting));
     if (list == nullptr || !list->is_array()) continue;
     if (static_cast<int64_t>(list->get_array().size()) != old_layers) continue;

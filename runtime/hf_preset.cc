@@ -77,10 +77,10 @@ class HfPresetReader {
     merge_json();
     change_sizes();
     change_type();
-    require_countable();
     preset_.config_text = pretty(config_);
     preset_.generation_text = generation();
     preset_.model = read_hf_model(preset_.config_text, preset_.generation_text, source_);
+    require_experts();
     variant_named(*preset_.model.family, preset_.variant, name_);
     return std::move(preset_);
   }
@@ -172,15 +172,21 @@ class HfPresetReader {
     }
   }
 
-  /// Before anything is made that has an entry for each expert.
-  void require_countable() const {
+  void require_experts() const {
+    const ModelConfig& config = preset_.model.config;
+    int64_t experts = 0;
+    for (int i = 0; i < config.num_moe_layers(); ++i) experts += config.router_of(i).num_experts;
+    if (experts > kMostExperts) {
+      fail_usage(source_, ": all layers together have ", experts, " experts; expected at most ",
+                 kMostExperts);
+    }
     const FamilySettings settings(family(), config_, source_);
-    if (!settings.value("num_experts").is_int64() || !settings.value("num_layers").is_int64())
-      return;
-    const int64_t experts = settings.integer("num_experts", 0, 65536);
-    const int64_t layers = settings.integer("num_layers", 1, 65536);
-    if (layers * experts <= kMostExperts) return;
-    settings.refuse("num_experts", concat("expected at most ", kMostExperts, " in all layers"));
+    const bool is_dense =
+        !settings.has("num_experts") || settings.value("num_experts") == json::value(0);
+    if (changes_.layers && experts == 0 && !is_dense) {
+      fail_usage("--layers is '", *changes_.layers, "'; by ", source_,
+                 " none of so few has experts");
+    }
   }
 
   /// The preset's own, or what config.json says about ends.

@@ -97,6 +97,15 @@ void add_expert_facts(const ModelConfig& config, ReportSection& section) {
   section.add_fact("layers_with_experts", std::vector<int64_t>(numbers.begin(), numbers.end()));
   section.add_fact("experts", config.router.num_experts);
   section.add_fact("experts_per_token", config.router.top_k);
+  if (!config.expert_counts.empty()) {
+    std::vector<int64_t> experts, choices;
+    for (const ExpertCounts& counts : config.expert_counts) {
+      experts.push_back(counts.num_experts);
+      choices.push_back(counts.top_k);
+    }
+    section.add_fact("experts_by_layer", experts);
+    section.add_fact("experts_per_token_by_layer", choices);
+  }
   section.add_fact("expert_feed_forward_size", config.expert_ffn_size);
   if (!config.expert_ffn_sizes.empty()) {
     int64_t least = config.expert_ffn_size;

@@ -53,6 +53,7 @@ const char* name_of(Purpose purpose) {
 struct TensorUse {
   Purpose purpose = Purpose::kEmbedding;
   int64_t expert = -1;  // global id
+  int layer = 0;        // of an expert
 };
 
 /// The use of every tensor of a model by name, the last ".weight" or ".bias" left out where it has
@@ -105,8 +106,8 @@ class TensorUses {
       add(*name, Purpose::kSharedExperts);
     }
     for (int64_t expert = 0; expert < config.router.num_experts; ++expert) {
-      uses_[tensor_name(names.expert_up, layer, expert)] = {Purpose::kExperts, expert};
-      uses_[tensor_name(names.expert_down, layer, expert)] = {Purpose::kExperts, expert};
+      uses_[tensor_name(names.expert_up, layer, expert)] = {Purpose::kExperts, expert, layer};
+      uses_[tensor_name(names.expert_down, layer, expert)] = {Purpose::kExperts, expert, layer};
     }
   }
 
@@ -120,16 +121,28 @@ struct Amount {
   int64_t bytes = 0;
 };
 
-ReportSection total_section(const ModelConfig& config, const Amount& all, const Amount& experts) {
-  const int64_t dense = all.parameters - experts.parameters;
-  const int64_t used = config.router.num_experts == 0
-                           ? 0
-                           : experts.parameters / config.router.num_experts * config.router.top_k;
+/// Elements of the experts that one token goes to. `experts` is what those of each layer have; of
+/// experts that differ in size, the mean counts.
+int64_t active_elements(const ModelConfig& config, const std::map<int, int64_t>& experts) {
+  int64_t active = 0;
+  int moe_layer = 0;
+  for (const auto& [layer, elements] : experts) {
+    const RouterSettings router = config.router_of(moe_layer++);
+    active += elements / router.num_experts * router.top_k;
+  }
+  return active;
+}
+
+ReportSection total_section(const ModelConfig& config, const Amount& all,
+                            const std::map<int, int64_t>& experts) {
+  int64_t in_experts = 0;
+  for (const auto& [layer, elements] : experts) in_experts += elements;
+  const int64_t dense = all.parameters - in_experts;
   ReportSection section = make_facts("parameters", "");
   section.add_fact("total", all.parameters);
   section.add_fact("outside_experts", dense);
-  section.add_fact("experts", experts.parameters);
-  section.add_fact("active_per_token", dense + used);
+  section.add_fact("experts", in_experts);
+  section.add_fact("active_per_token", dense + active_elements(config, experts));
   section.add_fact("bytes", byte_value(all.bytes));
   return section;
 }
@@ -178,16 +191,17 @@ std::vector<FileContents> contents_of_files(const Checkpoint& checkpoint) {
 std::vector<ReportSection> parameter_sections(const Checkpoint& checkpoint) {
   const TensorUses uses(checkpoint.config);
   std::map<std::pair<Purpose, std::string>, Amount> amounts;
-  Amount all, experts;
-  StoredPieces pieces;  // of all: tensors may share scales
+  Amount all;
+  std::map<int, int64_t> experts;  // elements by layer
+  StoredPieces pieces;             // of all: tensors may share scales
   for (const ExpectedTensor& tensor : expected_tensors(checkpoint.config)) {
     const TensorEntry& entry = checkpoint.index.at(tensor.name);
     const TensorUse* use = uses.find(tensor.name);
     SWITCHYARD_CHECK(use != nullptr, tensor.name);
     const int64_t bytes = pieces.add(entry);
     Amount& its = amounts[{use->purpose, stored_type(entry)}];
-    for (Amount* amount : {&its, &all, use->expert >= 0 ? &experts : nullptr}) {
-      if (amount == nullptr) continue;
+    if (use->expert >= 0) experts[use->layer] += entry.num_elements();
+    for (Amount* amount : {&its, &all}) {
       ++amount->tensors;
       amount->parameters += entry.num_elements();
       amount->bytes += bytes;

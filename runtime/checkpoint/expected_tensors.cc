@@ -114,8 +114,7 @@ void TensorWalk::add_latent_attention(int layer) {
     query_inputs = latent.query_rank;
   }
   add_linear(tensor_name(names.query, layer), heads * config_.head_dim, query_inputs, biases.query);
-  add_linear(tensor_name(names.latent, layer), latent.rank + latent.rope_dim, width,
-             biases.latent);
+  add_linear(tensor_name(names.latent, layer), latent.rank + latent.rope_dim, width, biases.latent);
   add_vector(tensor_name(names.latent_norm, layer) + ".weight", latent.rank);
   const bool is_absorbed = config_.attention_form == AttentionForm::kAbsorbed;
   visit_({tensor_name(names.head_keys, layer) + ".weight",

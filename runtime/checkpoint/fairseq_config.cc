@@ -177,8 +177,8 @@ ModelConfig make_fairseq_config(const FairseqSettings& settings, const FairseqTe
   read_positions(reader, config);
   read_norms(reader, facts, config);
   config.value_dim = config.head_dim;
-  config.biases = {HasBias::kYes, HasBias::kYes, HasBias::kYes, HasBias::kYes, HasBias::kNo,
-                   HasBias::kNo};
+  config.biases = {HasBias::kYes, HasBias::kYes, HasBias::kYes,
+                   HasBias::kYes, HasBias::kNo,  HasBias::kNo};
   config.ffn_bias = HasBias::kYes;
   config.expert_bias = HasBias::kYes;
   config.ffn_form.activation = read_activation(reader);

@@ -1,6 +1,4 @@
 // Reading the descriptions of families.
-#include <yaml-cpp/yaml.h>
-
 #include "kernels/base/error.h"
 #include "runtime/families/family.h"
 #include "runtime/yaml_text.h"

@@ -234,14 +234,15 @@ void HfTensorMap::require_all_used() const {
     return layer >= num_layers && layer < num_layers + model_.extra_layers;
   };
   const bool is_tied = model_.config.names.output == model_.config.names.embedding;
-  for (const auto& [name, tensor] : folder_.tensors) {
+  for (const auto& entry : folder_.tensors) {
+    const std::string& name = entry.first;
     if (used_.count(name) > 0 || is_of_extra_layer(name)) continue;
     if (is_tied && name == model_.family->tensors.at("output").weights.front()) continue;
     const auto matches = [&](const std::string& pattern) {
       return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
     };
     if (std::ranges::any_of(model_.family->ignored_tensors, matches)) continue;
-    fail_input(place(name), " (", shape_text(tensor.entry.shape),
+    fail_input(place(name), " (", shape_text(entry.second.entry.shape),
                ") has no place in the model that ", folder_.config_path, " describes");
   }
 }

@@ -45,10 +45,18 @@ TEST(SynthesizeOptionsTest, AllAreStored) {
   EXPECT_EQ(options.progress, ProgressForm::kNone);
 }
 
+TEST(SynthesizeOptionsTest, HuggingFaceModelsHaveTheirOwn) {
+  const SynthesizeOptions options = parse({"--preset", "olmoe_1b_7b", "--output", "out", "--set",
+                                           R"({"hidden_size": 64})", "--shard-size", "2MiB"});
+  EXPECT_EQ(options.changes.config_json, R"({"hidden_size": 64})");
+  EXPECT_EQ(options.changes.shard_bytes, 2 << 20);
+}
+
 TEST(SynthesizeOptionsTest, PresetsAreLeftAsTheyAre) {
   const SynthesizeOptions options = parse({"--preset", "moe_15b", "--output", "out"});
   EXPECT_FALSE(options.changes.layers || options.changes.experts || options.changes.rank_files ||
-               options.changes.dtype);
+               options.changes.dtype || options.changes.shard_bytes);
+  EXPECT_EQ(options.changes.config_json, "");
   EXPECT_EQ(options.seed, 1u);
   EXPECT_EQ(options.num_threads, 0);
 }
@@ -65,6 +73,8 @@ TEST(SynthesizeOptionsTest, WrongOnesAreRefused) {
   expect_refused({"--rank-files", "-1"}, {"--rank-files is '-1'"});
   expect_refused({"--dtype", "fp8"}, {"--dtype is 'fp8'", "fp16, bf16, fp32"});
   expect_refused({"--seed", "-1"}, {"--seed is '-1'"});
+  expect_refused({"--set", ""}, {"--set is ''", "JSON object"});
+  expect_refused({"--shard-size", "0"}, {"--shard-size is '0'"});
   expect_refused({"--rank-file", "2"}, {"did you mean '--rank-files'"});
   expect_error(ErrorKind::kUsage, {"synthesize needs --preset"}, [] { parse({"--output", "o"}); });
   expect_error(ErrorKind::kUsage, {"synthesize needs --output"}, [] { parse({"--preset", "p"}); });
@@ -98,6 +108,21 @@ TEST(SynthesizeCommandTest, WritesACheckpointOnce) {
   EXPECT_NE(folder.read("stderr").find("stands there already"), std::string::npos);
   EXPECT_EQ(run(arguments + " --layers 1", folder), 2);
   EXPECT_NE(folder.read("stderr").find("--layers is '1'"), std::string::npos);
+}
+
+TEST(SynthesizeCommandTest, WritesAHuggingFaceFolder) {
+  const TempFolder folder;
+  const std::string tiny =
+      R"('{"hidden_size": 32, "intermediate_size": 16, "num_attention_heads": 2, "vocab_size": 50,)"
+      R"( "num_key_value_heads": 2}')";
+  const std::string arguments = "--threads 1 --preset olmoe_1b_7b --layers 2 --experts 4 --set " +
+                                tiny + " --output " + folder.path("out");
+  EXPECT_EQ(run(arguments, folder), 0) << folder.read("stderr");
+  EXPECT_TRUE(fs::exists(folder.path("out/config.json")));
+  EXPECT_TRUE(fs::exists(folder.path("out/model.safetensors")));
+  EXPECT_NE(folder.read("stderr").find("num_experts_per_tok is 4 instead of 8"), std::string::npos);
+  EXPECT_EQ(run(arguments, folder), 3);
+  EXPECT_EQ(run(arguments + "2 --rank-files 2", folder), 2);
 }
 
 #ifdef SWITCHYARD_MPIRUN

@@ -103,7 +103,8 @@ TEST(FairseqConfigTest, HonoursSettings) {
   EXPECT_EQ(config_after("moe_fp32", "model.no_scale_embedding", "True").embedding_scale, 1.0f);
   EXPECT_EQ(config_after("moe_fp32", "model.activation_fn", "'relu'").ffn_form.activation,
             Activation::kRelu);
-  EXPECT_EQ(config_after("moe_fp32", "model.activation_fn", "None").ffn_form.activation, Activation::kRelu);
+  EXPECT_EQ(config_after("moe_fp32", "model.activation_fn", "None").ffn_form.activation,
+            Activation::kRelu);
   EXPECT_EQ(config_after("moe_fp32", "model.max_target_positions", "None").max_positions, 64);
   EXPECT_EQ(config_after("moe_fp32", "model.max_target_positions", "200000").max_positions, 100000);
   EXPECT_EQ(config_after("moe_fp32", "model.decoder_normalize_before", "None").norm_placement,

@@ -66,7 +66,7 @@ std::string some_prompts(int64_t vocabulary, const std::vector<int64_t>& lengths
 
 class GenerateTest : public testing::TestWithParam<const char*> {
  protected:
-  GenerateTest() : prompts_("prompts.jsonl", some_prompts(60, {3, 20, 1, 0, 11, 30, 7, 14})) {
+  GenerateTest() : prompts_("prompts.jsonl", some_prompts(60, {3, 20, 1, 2, 11, 30, 7, 14})) {
     setup_.run.model = GetParam();
     setup_.run.input = prompts_.path();
     setup_.rules.max_new_tokens = 12;
@@ -139,32 +139,64 @@ TEST_P(GenerateTest, TheStrictBackendGivesTheSame) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GenerateTest,
-                         testing::Values("fairseq/moe_fp32", "fairseq/dense_fp32",
-                                         "trained_moe_8e"));
+                         testing::Values("fairseq/moe_fp32", "fairseq/dense_fp32", "trained_moe_8e",
+                                         "hf/gpt-oss-mxfp4", "hf/kimi-k2",
+                                         "hf/mixtral-window-bf16-shards"));
 
-TEST(Generate, GivesTheReferencesTokens) {
-  const std::vector<GoldenCheck> checks = golden_checks("trained_moe_8e", "generate");
-  EXPECT_GE(checks.size(), 2u);
+/// The generated ids of each line of a file.
+std::vector<json::value> generated_ids(const std::string& text) {
+  std::vector<json::value> ids;
+  for (const json::object& line : parse_lines(text)) ids.push_back(line.at("generated_token_ids"));
+  return ids;
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class GenerateGoldenTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(GenerateGoldenTest, GivesTheReferencesTokens) {
+  const std::vector<GoldenCheck> checks = golden_checks(GetParam(), "generate");
+  EXPECT_GE(checks.size(), 1u);
   for (const GoldenCheck& golden : checks) {
     GenerateSetup setup;
     setup.run.model = golden.folder;
     setup.run.input = golden.input;
     setup.run.num_ranks = 2;
+    setup.run.attention_form = AttentionForm::kAbsorbed;
     setup.rules.max_new_tokens = std::stoll(golden.args.at("--max-new-tokens"));
     const auto least = golden.args.find("--min-new-tokens");
     if (least != golden.args.end()) setup.rules.min_new_tokens = std::stoll(least->second);
-    const std::vector<json::object> got = parse_lines(generate(setup));
-    std::ifstream file(test_data(concat(golden.folder, "/", golden.expected.as_string().c_str())));
-    std::stringstream text;
-    text << file.rdbuf();
-    const std::vector<json::object> expected = parse_lines(text.str());
-    ASSERT_EQ(got.size(), expected.size());
-    for (size_t i = 0; i < got.size(); ++i) {
-      EXPECT_EQ(got[i].at("id"), expected[i].at("id"));
-      EXPECT_EQ(got[i].at("generated_token_ids"), expected[i].at("generated_token_ids"));
-    }
+    const std::string expected =
+        read_file(test_data(concat(golden.folder, "/", golden.expected.as_string().c_str())));
+    const std::string got = generate(setup);
+    EXPECT_EQ(generated_ids(got), generated_ids(expected));
+    setup.run.num_ranks = 3;
+    setup.batch.batch_size = 1;
+    setup.batch.prefill_chunk = 2;
+    EXPECT_EQ(generate(setup), got);
   }
 }
+
+std::vector<std::string> folders_to_generate_from() {
+  std::vector<std::string> folders = case_folders("hf");
+  std::erase_if(
+      folders, [](const std::string& folder) { return golden_checks(folder, "generate").empty(); });
+  folders.push_back("trained_moe_8e");
+  return folders;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, GenerateGoldenTest, testing::ValuesIn(folders_to_generate_from()),
+                         [](const testing::TestParamInfo<std::string>& test) {
+                           std::string name = test.param;
+                           std::ranges::replace_if(
+                               name, [](char c) { return std::isalnum(c) == 0; }, '_');
+                           return name;
+                         });
 
 TEST(Generate, TextAndStopStrings) {
   const TemporaryFile prompts("prompts.jsonl", "{\"id\": \"p\", \"prompt\": \"The function\"}\n");

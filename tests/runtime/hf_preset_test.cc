@@ -1,5 +1,4 @@
-// Presets of Hugging Face models: what they describe, what options change, and the folders that
-// `synthesize` writes for them.
+// Presets of Hugging Face models: what they describe, and what options change.
 #include "runtime/hf_preset.h"
 
 #include <gtest/gtest.h>
@@ -10,79 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/families/hf_writer.h"
-#include "runtime/inspect_parts.h"
 #include "tests/runtime/expect_error.h"
-#include "tests/runtime/score_runner.h"
-#include "tests/runtime/synthesize_runner.h"
+#include "tests/runtime/hf_preset_case.h"
 
 namespace switchyard {
 namespace {
 
 namespace json = boost::json;
-
-struct KnownModel {
-  double parameters = 0;  // in billions, of the release without what predicts further tokens
-  int64_t experts = 0;
-  int num_moe_layers = 0;
-  /// Entries of a tiny config.json of the same form, beside those of kTiny.
-  std::string tiny;
-};
-
-const std::string kTiny =
-    R"("hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100, "eos_token_id": 2)";
-const std::string kOneHeadForAll = R"(, "num_key_value_heads": 4, "intermediate_size": 64)";
-const std::string kGrouped = R"(, "num_key_value_heads": 2, "intermediate_size": 64)";
-const std::string kSmallExperts = R"(, "moe_intermediate_size": 32)";
-const std::string kLatent =
-    R"(, "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12)";
-const std::string kBlocks = R"(, "quantization_config": {"quant_method": "fp8", "fmt": "e4m3",
-                               "weight_block_size": [16, 24]})";
-const std::string kLongRope =
-    R"(, "rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1, 1, 1, 1, 1],
-       "long_factor": [1, 1, 1, 2, 2, 2, 2, 4], "short_mscale": 1.2, "long_mscale": 1.3,
-       "original_max_position_embeddings": 8}, "original_max_position_embeddings": 8)";
-
-const std::map<std::string, KnownModel>& known_models() {
-  static const std::map<std::string, KnownModel> kModels = {
-      {"llama_8x265m_moe", {0.970, 8, 2, kOneHeadForAll}},
-      {"llama_moe_3_5b", {6.74, 8, 32, kOneHeadForAll}},
-      {"mixtral_8x7b", {46.7, 8, 32, kGrouped}},
-      {"mixtral_8x22b", {140.6, 8, 56, kGrouped}},
-      {"deepseek_moe_16b", {16.4, 64, 27, kOneHeadForAll + kSmallExperts}},
-      {"deepseek_v2_lite", {15.7, 64, 26, kOneHeadForAll + kSmallExperts + kLatent}},
-      {"deepseek_v3",
-       {671.0, 256, 58,
-        kOneHeadForAll + kSmallExperts + kLatent + R"(, "q_lora_rank": 40)" + kBlocks}},
-      {"kimi_k2",
-       {1026, 384, 60, kOneHeadForAll + kSmallExperts + kLatent + R"(, "q_lora_rank": 40)"}},
-      {"qwen1_5_moe_a2_7b",
-       {14.3, 60, 24,
-        kOneHeadForAll + kSmallExperts + R"(, "shared_expert_intermediate_size": 48)"}},
-      {"qwen3_30b_a3b", {30.5, 128, 48, kGrouped + kSmallExperts + R"(, "head_dim": 20)"}},
-      {"qwen3_235b_a22b", {235.1, 128, 94, kGrouped + kSmallExperts + R"(, "head_dim": 20)"}},
-      {"olmoe_1b_7b", {6.92, 64, 16, kOneHeadForAll}},
-      {"phi_3_5_moe", {41.9, 16, 32, kGrouped + kLongRope}},
-      {"gpt_oss_20b", {20.9, 32, 24, kGrouped + R"(, "head_dim": 16)"}},
-      {"gpt_oss_120b", {116.8, 128, 36, kGrouped + R"(, "head_dim": 16)"}},
-      {"glm_4_5_air", {106.8, 128, 45, kGrouped + kSmallExperts + R"(, "head_dim": 16)"}}};
-  return kModels;
-}
-
-/// The model cut to two layers of four experts (eight where experts have groups).
-PresetChanges tiny_changes(const std::string& name) {
-  PresetChanges changes;
-  changes.layers = 2;
-  changes.experts = name == "deepseek_v3" ? 8 : 4;
-  changes.config_json = "{" + kTiny + known_models().at(name).tiny + "}";
-  return changes;
-}
-
-/// The architecture as `inspect` tells it.
-std::string words_for(const ModelConfig& config) {
-  return format_report({architecture_section(config)}, ResultForm::kTable);
-}
 
 json::object config_of(const ModelPreset& preset) {
   return json::parse(preset.hf->config_text).as_object();
@@ -147,103 +81,6 @@ TEST(HfPresetTest, FoldersHaveTheTensorsOfTheReleasedOnes) {
   EXPECT_EQ(find(oss, "model.layers.0.mlp.experts.down_proj_scales").shape, (Shape{32, 2880, 90}));
   EXPECT_EQ(find(oss, "model.layers.0.mlp.experts.gate_up_proj_bias").shape, (Shape{32, 5760}));
   EXPECT_EQ(find(oss, "model.layers.0.self_attn.sinks").shape, (Shape{64}));
-}
-
-TEST(HfPresetTest, TinyModelsAreReadBackAndScore) {
-  const std::string requests = R"({"id":1,"token_ids":[5,6,7,8,9,10,11,12,3,4,5,60,61,50]})";
-  for (const auto& [name, known] : known_models()) {
-    SCOPED_TRACE(name);
-    const TempFolder folder;
-    SynthesizeOptions options = options_for(name, folder.path("out"));
-    options.changes = tiny_changes(name);
-    options.changes.shard_bytes = 60'000;
-    synthesize(options);
-    const ModelPreset preset = load(name, options.changes);
-    const Checkpoint checkpoint = open(options.output);
-    EXPECT_TRUE(checkpoint.warnings.empty()) << checkpoint.warnings.front();
-    EXPECT_GT(checkpoint.index.files.size(), 1u);
-    EXPECT_EQ(words_for(checkpoint.config), words_for(preset.config));
-    ScoreSetup setup;
-    setup.model = options.output;
-    setup.input = folder.write("in.jsonl", requests);
-    const std::string result = score(setup);
-    const double sum = json::parse(result).at("logprob").to_number<double>();
-    EXPECT_LT(sum, -13 * 2.0) << "no better than chance";
-    EXPECT_GT(sum, -13 * 9.0) << "nothing explodes";
-  }
-}
-
-TEST(HfPresetTest, FilesDoNotDependOnRanks) {
-  for (const char* name : {"deepseek_v3", "gpt_oss_20b", "mixtral_8x7b"}) {
-    SCOPED_TRACE(name);
-    const TempFolder folder;
-    SynthesizeOptions options = options_for(name, folder.path("one"));
-    options.changes = tiny_changes(name);
-    options.changes.shard_bytes = 30'000;
-    const int64_t bytes = synthesize(options);
-    const std::map<std::string, std::string> expected = contents(folder, "one");
-    EXPECT_GT(expected.size(), 5u);
-    int64_t total = 0;
-    for (const auto& [file, text] : expected) total += static_cast<int64_t>(text.size());
-    EXPECT_EQ(bytes, total);
-    options.output = folder.path("three");
-    options.num_threads = 2;
-    EXPECT_EQ(synthesize(options, 3), bytes);
-    EXPECT_EQ(contents(folder, "three"), expected);
-    options.output = folder.path("other");
-    options.seed = 2;
-    synthesize(options);
-    EXPECT_NE(contents(folder, "other"), expected);
-  }
-}
-
-TEST(HfPresetTest, OneFileHasNoIndex) {
-  const TempFolder folder;
-  SynthesizeOptions options = options_for("olmoe_1b_7b", folder.path("out"));
-  options.changes = tiny_changes("olmoe_1b_7b");
-  synthesize(options);
-  std::set<std::string> names;
-  for (const auto& [name, text] : contents(folder, "out")) names.insert(name);
-  EXPECT_EQ(names,
-            (std::set<std::string>{"config.json", "generation_config.json", "model.safetensors"}));
-  expect_error(ErrorKind::kInput, {"stands there already"}, [&] { synthesize(options); });
-}
-
-/// The mean square of elements, and the largest.
-void expect_spread(const Checkpoint& checkpoint, const std::string& name, double deviation) {
-  SCOPED_TRACE(name);
-  const TensorEntry& entry = checkpoint.index.at(name);
-  TensorReader reader(checkpoint.index);
-  const auto count = static_cast<size_t>(entry.num_elements());
-  std::vector<float> raw(count), values(count);
-  reader.read(name, entry, 0, entry.num_elements(), raw.data());
-  convert_elements(entry.dtype, raw.data(), DType::kF32, values.data(), entry.num_elements());
-  double squares = 0;
-  for (const float value : values) {
-    squares += double{value} * value;
-    ASSERT_LT(std::abs(value), 8.5 * deviation);
-  }
-  EXPECT_NEAR(std::sqrt(squares / static_cast<double>(count)) / deviation, 1.0, 0.08);
-}
-
-TEST(HfPresetTest, QuantisedMatricesHaveTheDeviationOfPlainOnes) {
-  const TempFolder folder;
-  for (const char* name : {"deepseek_v3", "gpt_oss_20b"}) {
-    for (const bool is_plain : {false, true}) {
-      SynthesizeOptions options = options_for(name, folder.path(concat(name, is_plain)));
-      options.changes = tiny_changes(name);
-      if (is_plain) options.changes.dtype = DType::kF32;
-      synthesize(options);
-      const Checkpoint checkpoint = open(options.output);
-      EXPECT_EQ(checkpoint.index.at("layers.1.experts.2.down.weight").encoding,
-                is_plain                             ? TensorEncoding::kPlain
-                : name == std::string("deepseek_v3") ? TensorEncoding::kFp8Block
-                                                     : TensorEncoding::kMxfp4);
-      expect_spread(checkpoint, "layers.1.experts.2.up.weight", 1.0 / 8);
-      expect_spread(checkpoint, "layers.0.attention.query.weight",
-                    name == std::string("deepseek_v3") ? 1.0 / std::sqrt(40.0) : 1.0 / 8);
-    }
-  }
 }
 
 TEST(HfPresetTest, ATypeMakesQuantisedModelsPlain) {
@@ -355,8 +192,10 @@ TEST(HfPresetTest, WrongChangesNameTheOption) {
       load("gpt_oss_20b", {.layers = 1, .config_json = R"({"intermediate_size": 40})"});
   expect_error(kUsage, {"experts.0.down.weight", "40", "32"},
                [&] { plan_hf_shards(*odd.hf, odd.name); });
-  expect_refused(mixtral, ErrorKind::kInput, {"num_local_experts", "4194304"},
+  expect_refused(mixtral, kUsage, {"4294967296 experts", "4194304"},
                  {.layers = 65536, .experts = 65536});
+  expect_refused(read_preset("qwen3_30b_a3b"), kUsage, {"--layers is '1'", "none"},
+                 {.layers = 1, .config_json = R"({"decoder_sparse_step": 2})"});
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ struct ScoreSetup {
   int top_logprobs = 0;
   std::string placement;
   CapacityOptions capacity;
+  AttentionForm attention_form = AttentionForm::kExpanded;
   uint64_t seed = 1;
 
   std::string text() const;
@@ -54,7 +55,8 @@ void run_as_threads(const ScoreSetup& setup,
 /// throws.
 std::string score(const ScoreSetup& setup);
 
-/// Empty if `got` is `expected` within `tolerance` on each log-prob, else what differs first.
+/// Empty if `got` is `expected` within `tolerance` on each log-prob, null where that is null, else
+/// what differs first.
 std::string difference(const boost::json::object& got, const boost::json::object& expected,
                        double tolerance);
 

@@ -12,6 +12,7 @@
 #include "runtime/checkpoint/safetensors_file.h"
 #include "runtime/model_runtime.h"
 #include "tests/runtime/expect_error.h"
+#include "tests/runtime/golden_case.h"
 #include "tests/runtime/score_runner.h"
 #include "tests/runtime/temp_folder.h"
 
@@ -106,11 +107,14 @@ TraceCase read_case(const std::string& folder) {
   const std::string input =
       trace.contains("input") ? json::value_to<std::string>(trace.at("input")) : "requests.jsonl";
   TraceCase result;
-  const json::array& args = trace.at("args").as_array();
+  // Families of Hugging Face have one request and no options.
+  const json::array args = trace.contains("args") ? trace.at("args").as_array() : json::array();
+  const json::array ids = trace.contains("requests") ? trace.at("requests").as_array()
+                                                     : json::array{trace.at("request")};
   for (size_t i = 0; i + 1 < args.size(); i += 2) {
     result.args[json::value_to<std::string>(args[i])] = json::value_to<std::string>(args[i + 1]);
   }
-  for (const json::value& id : trace.at("requests").as_array()) {
+  for (const json::value& id : ids) {
     std::ifstream lines(test_data(folder + "/" + input));
     for (std::string line; std::getline(lines, line);) {
       const json::value request = json::parse(line);
@@ -128,8 +132,9 @@ StepUnit make_unit(const TraceCase& trace, int32_t start_token) {
   for (const std::vector<int32_t>& ids : trace.requests) {
     StepSequence& sequence = sequences.emplace_back();
     sequence.sequence = static_cast<int64_t>(sequences.size()) - 1;
-    sequence.input_ids.push_back(start_token);
+    if (start_token != ModelConfig::kNoToken) sequence.input_ids.push_back(start_token);
     sequence.input_ids.insert(sequence.input_ids.end(), ids.begin(), ids.end());
+    sequence.planned_length = static_cast<int64_t>(ids.size());
     sequence.target_ids = ids;
   }
   if (!trace.fraction()) return {sequences};
@@ -162,7 +167,7 @@ Numbers run_case(const std::string& folder, const TraceCase& trace, int num_rank
   return numbers;
 }
 
-class TraceTest : public testing::TestWithParam<const char*> {};
+class TraceTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(TraceTest, EveryLayerIsTheReferences) {
   set_log_level(LogLevel::kError);
@@ -202,9 +207,25 @@ INSTANTIATE_TEST_SUITE_P(Cases, TraceTest,
                                          "fairseq/capacity_few_tokens",
                                          "fairseq/capacity_normalize_before",
                                          "fairseq/capacity_pad_mask", "trained_moe_8e"),
-                         [](const testing::TestParamInfo<const char*>& test) {
+                         [](const testing::TestParamInfo<std::string>& test) {
                            std::string name = test.param;
                            return name.substr(name.find('/') + 1);
+                         });
+
+std::vector<std::string> families_with_traces() {
+  std::vector<std::string> folders;
+  for (const std::string& folder : case_folders("hf")) {
+    if (std::ifstream(test_data(folder + "/trace.safetensors")).good()) folders.push_back(folder);
+  }
+  return folders;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, TraceTest, testing::ValuesIn(families_with_traces()),
+                         [](const testing::TestParamInfo<std::string>& test) {
+                           std::string name = test.param.substr(3);
+                           std::ranges::replace_if(
+                               name, [](char c) { return std::isalnum(c) == 0; }, '_');
+                           return name;
                          });
 
 TEST(ExpertCapacity, IsTheReferencesFormula) {
