@@ -66,6 +66,9 @@ class Backend {
 
   // Weights. --------------------------------------------------------------------------------------
 
+  /// Names the form in which pack_weight lays a matrix out, with its version, as "panel32-1": equal
+  /// names mean equal bytes, on every machine and for every instruction set.
+  virtual std::string_view packing_name() const = 0;
   /// Bytes of a packed matrix; a multiple of 64.
   virtual int64_t packed_bytes(const WeightSpec& spec) const = 0;
   /// Packs rows [first_row, first_row + num_rows) of the matrix from `host_rows` (row-major, the

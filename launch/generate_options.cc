@@ -228,7 +228,7 @@ OptionTable make_generate_option_table(GenerateOptions& options) {
       {file_options(options), length_options(options.rules), sampling_options(options.rules),
        batch_options(options.batch), tokenizer_options(options.run.tokenizer),
        generation_numerics_options(options.run), execution_options(options.run),
-       operation_options(options.run)});
+       tier_options(options.run.tiers), operation_options(options.run)});
 }
 
 }  // namespace switchyard

@@ -6,6 +6,7 @@ namespace switchyard {
 namespace {
 
 constexpr int64_t kMaxThreads = 4096;                  // far above any machine
+constexpr int64_t kMaxSlots = int64_t{1} << 32;        // above any model
 constexpr int64_t kMaxBatchTokens = int64_t{1} << 30;  // above any memory
 constexpr int64_t kMaxBatchSize = int64_t{1} << 20;    // above any memory
 constexpr int64_t kSmallestExchangeBuffer = 1;         // the model sets the true limit
@@ -26,6 +27,24 @@ void check_capacity(const OptionTable& table, const CapacityOptions& capacity) {
     fail_usage(describe_option(*table.find_given("pad-batch-to")),
                " is less than the batch of --batch-size ", capacity.batch_size, "; give at least ",
                capacity.batch_size, ", or 0 for no padding");
+  }
+}
+
+/// Refuses what contradicts itself.
+void check_tiers(const OptionTable& table, const TierOptions& o) {
+  const Assignment* slots = table.find_given("expert-slots");
+  if (slots != nullptr && table.find_given("expert-budget") != nullptr) {
+    fail_usage(describe_option(*slots), " and --expert-budget both say how many experts are kept; ",
+               "leave one out");
+  }
+  const Assignment* hot = table.find_given("hot-experts");
+  if (hot != nullptr && o.policy != CachePolicy::kStatic) {
+    fail_usage(describe_option(*hot), " has no effect without --cache-policy static, which it ",
+               "belongs to; add that or leave this out");
+  }
+  if (hot == nullptr && o.policy == CachePolicy::kStatic) {
+    fail_usage("--cache-policy static needs --hot-experts FILE, what --stats FILE wrote in an ",
+               "earlier run");
   }
 }
 
@@ -214,6 +233,73 @@ OptionGroup execution_options(RunOptions& o) {
                                                 {"avx2", InstructionSet::kAvx2},
                                                 {"portable", InstructionSet::kPortable}}),
         .scope = OptionScope::kRank}}};
+}
+
+OptionGroup tier_options(TierOptions& o) {
+  const auto set_budget = [&o](const std::string& text) { o.expert_budget = parse_bytes(text, 1); };
+  const auto set_slots = [&o](const std::string& text) {
+    o.expert_slots = parse_whole_number(text, 1, kMaxSlots);
+  };
+  const auto set_host = [&o](const std::string& text) { o.host_budget = parse_bytes(text, 0); };
+  const auto set_ahead = [&o](const std::string& text) {
+    o.prefetch_budget = parse_bytes(text, 0);
+  };
+  return {
+      "Memory tiers (no result depends on these)",
+      {{.name = "expert-budget",
+        .value_name = "BYTES",
+        .default_text = "what is free",
+        .help = "experts of a rank that are kept ready to compute with; the others come from files "
+                "when they are needed",
+        .set = set_budget},
+       {.name = "expert-slots",
+        .value_name = "N",
+        .default_text = "by --expert-budget",
+        .help = "the same as a number of experts, of all layers together",
+        .set = set_slots},
+       {.name = "host-budget",
+        .value_name = "BYTES",
+        .default_text = "0",
+        .help = "copies of a rank's experts in host memory, between its slots and the files",
+        .set = set_host},
+       {.name = "cache-policy",
+        .value_name = "lru|lfu|static",
+        .default_text = "lru",
+        .help = "who is given up for another: the expert used longest ago, least often, or least "
+                "in the run of --hot-experts",
+        .set = store_choice(o.policy, {{"lru", CachePolicy::kLru},
+                                       {"lfu", CachePolicy::kLfu},
+                                       {"static", CachePolicy::kStatic}})},
+       {.name = "cache-scope",
+        .value_name = "global|layer",
+        .default_text = "global",
+        .help = "all layers share all slots, or each has its own",
+        .set = store_choice(o.scope,
+                            {{"global", CacheScope::kGlobal}, {"layer", CacheScope::kLayer}})},
+       {.name = "hot-experts",
+        .value_name = "FILE.json",
+        .default_text = "none",
+        .help = "--stats file of an earlier run with this model, for --cache-policy static",
+        .set = store_path(o.hot_experts, "a file")},
+       {.name = "prefetch",
+        .value_name = "auto|on|off",
+        .default_text = "auto",
+        .help = "loading of the next layer's experts ahead of their need: with its gate's "
+                "prediction where few tokens run; auto stops while that does not pay",
+        .set = store_choice(
+            o.prefetch,
+            {{"auto", Prefetch::kAuto}, {"on", Prefetch::kOn}, {"off", Prefetch::kOff}})},
+       {.name = "prefetch-budget",
+        .value_name = "BYTES",
+        .default_text = "a quarter of the slots",
+        .help = "experts that were predicted and not used yet, at most",
+        .set = set_ahead},
+       {.name = "load-threads",
+        .value_name = "N",
+        .default_text = "2",
+        .help = "threads of each rank that read experts while others compute",
+        .set = store_whole_number(o.load_threads, 1, kMaxThreads)}},
+      [&o](const OptionTable& table) { check_tiers(table, o); }};
 }
 
 OptionGroup operation_options(RunOptions& o) {

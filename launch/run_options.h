@@ -25,6 +25,8 @@ OptionGroup generation_numerics_options(RunOptions& options);
 /// --threads, --max-batch-tokens, --exchange-buffer, --placement, --load-readers-per-node,
 /// --instruction-set.
 OptionGroup execution_options(RunOptions& options);
+/// --expert-budget, --cache-policy, --prefetch and what belongs to them.
+OptionGroup tier_options(TierOptions& options);
 /// --log-level, --progress, --exchange-timeout, --backend, --strict-seed.
 OptionGroup operation_options(RunOptions& options);
 

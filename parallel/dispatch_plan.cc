@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <utility>
 
 #include "kernels/base/error.h"
 
@@ -165,6 +166,26 @@ void fill_received(const LayerPlacement& placement, int rank,
 }
 
 }  // namespace
+
+void reorder_experts(std::span<const int64_t> slots, DispatchRound& round) {
+  if (std::ranges::equal(slots, round.slots)) return;
+  std::vector<int64_t> offsets = {0};
+  std::vector<int32_t> grouped_from;
+  grouped_from.reserve(round.grouped_from.size());
+  for (const int64_t slot : slots) {
+    // Ascending, as plan_dispatch leaves them.
+    const auto found = std::ranges::lower_bound(round.slots, slot);
+    SWITCHYARD_CHECK(found != round.slots.end() && *found == slot, "slot ", slot);
+    const auto at = static_cast<size_t>(found - round.slots.begin());
+    grouped_from.insert(grouped_from.end(), round.grouped_from.begin() + round.row_offsets[at],
+                        round.grouped_from.begin() + round.row_offsets[at + 1]);
+    offsets.push_back(static_cast<int64_t>(grouped_from.size()));
+  }
+  SWITCHYARD_CHECK(slots.size() == round.slots.size());
+  round.slots.assign(slots.begin(), slots.end());
+  round.row_offsets = std::move(offsets);
+  round.grouped_from = std::move(grouped_from);
+}
 
 std::vector<int32_t> count_instances(std::span<const int32_t> instances, int64_t num_instances) {
   std::vector<int32_t> counts(static_cast<size_t>(num_instances), 0);

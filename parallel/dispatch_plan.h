@@ -41,7 +41,14 @@ struct DispatchPlan {
   std::vector<DispatchRound> rounds;  // the same number on every rank
   /// Rows each rank computes in this step, [ep_size].
   std::vector<int64_t> rows_of_rank;
+  /// Rows that all ranks expect this rank's experts to get in a layer to come, by local expert;
+  /// empty: nobody said.
+  std::vector<int64_t> forecast;
 };
+
+/// Puts the experts of a round into another order: `slots` are its slots, each once. Rows keep
+/// their order within an expert.
+void reorder_experts(std::span<const int64_t> slots, DispatchRound& round);
 
 /// Computes the rounds. `counts[s * num_instances + i]` is how many rows rank s sends to instance
 /// i (gathered, equal on every rank); `instances[c]` is the instance of this rank's copy

@@ -19,6 +19,13 @@ struct DispatcherSizes {
   int64_t max_rows = 0;  ///< of one round, sent and received
 };
 
+/// What a rank expects of a layer to come: rows per instance of its placement. Travels with the
+/// counts of the running layer, so that it costs no collective of its own.
+struct RowForecast {
+  const LayerPlacement& placement;
+  std::vector<int32_t> rows;  // [instances]
+};
+
 /// Owns the exchange buffers of one rank and moves rows through them. Three send and two receive
 /// buffers let round r + 1 travel to its experts, and round r - 1 travel back, while round r
 /// computes. A row returns to the place in the send buffer it left from.
@@ -47,10 +54,10 @@ class TokenDispatcher {
 
   /// Gathers the counts of all ranks and computes the rounds; blocks the host until every rank has
   /// come here. `instances` as in plan_dispatch. The streams copy from the plan: it must live until
-  /// they have passed the step.
+  /// they have passed the step. `forecast` may be null, on all ranks alike.
   DispatchPlan plan(const LayerPlacement& placement, std::span<const int32_t> instances,
                     int64_t top_k, const std::vector<int64_t>& max_experts,
-                    const CollectiveLabel& label);
+                    const CollectiveLabel& label, const RowForecast* forecast = nullptr);
 
   /// Gathers the round's rows from `x` [T, D] and sends them.
   void dispatch(const DispatchPlan& plan, int round, const TensorView& x, CollectiveLabel label);

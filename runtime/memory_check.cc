@@ -14,21 +14,27 @@ namespace {
 
 /// What this rank's node needs and has.
 struct NodeMemory {
-  int64_t needed = 0;
+  int64_t other = 0;    // of all but experts
+  int64_t experts = 0;  // of their slots
   int64_t free = 0;
   int local_ranks = 0;
+
+  int64_t needed() const { return other + experts; }
 };
 
-NodeMemory node_memory(int64_t needed, const Topology& topology, ControlChannel& control) {
+NodeMemory node_memory(int64_t other, int64_t experts, const Topology& topology,
+                       ControlChannel& control) {
   ByteWriter writer;
   writer.put(topology.node);
-  writer.put(needed);
+  writer.put(other);
+  writer.put(experts);
   writer.put(free_host_memory());
-  NodeMemory memory{0, std::numeric_limits<int64_t>::max(), 0};
+  NodeMemory memory{0, 0, std::numeric_limits<int64_t>::max(), 0};
   for (const std::string& bytes : control.all_gather(writer.bytes(), {.phase = "memory plan"})) {
     ByteReader reader(bytes);
     if (reader.get<int>() != topology.node) continue;
-    memory.needed += reader.get<int64_t>();
+    memory.other += reader.get<int64_t>();
+    memory.experts += reader.get<int64_t>();
     memory.free = std::min(memory.free, reader.get<int64_t>());
     ++memory.local_ranks;
   }
@@ -43,6 +49,9 @@ class Adviser {
       : checkpoint_(checkpoint), settings_(settings), trial_(trial), backend_(backend) {}
 
   std::string advise() const {
+    if (const int64_t budget = largest_expert_budget(); budget > 0) {
+      return concat("--expert-budget ", budget, " fits");
+    }
     if (const int64_t sequences = most_sequences(); sequences > 0) {
       return concat("--batch-size ", sequences, " fits");
     }
@@ -77,7 +86,8 @@ class Adviser {
     const std::vector<LayerPlacement> placements = make_placements(placement, config, num_ranks);
     int64_t most = 0;
     for (int rank = 0; rank < (placement.text.empty() ? 1 : num_ranks); ++rank) {
-      const MemoryTables tables = memory_tables(checkpoint_, placements, rank, limits, backend_);
+      MemoryTables tables = memory_tables(checkpoint_, placements, rank, limits, backend_);
+      tables.cache = plan_cache(tables.experts, settings.tiers, 0, backend_);
       most = std::max(most, plan_memory(config, tables, limits, backend_).total());
     }
     return most;
@@ -87,6 +97,21 @@ class Adviser {
   bool fits_here(const RuntimeSettings& settings, const PlacementText& placement) const {
     return most_bytes(settings, placement, trial_.num_ranks) <=
            trial_.free_per_node / trial_.ranks_per_node;
+  }
+
+  /// Where a run asks for slots: how many bytes of them fit beside all else, 0 if too few or none.
+  int64_t largest_expert_budget() const {
+    if (!settings_.tiers.expert_budget && !settings_.tiers.expert_slots) return 0;
+    const WorkspaceLimits limits =
+        workspace_limits(checkpoint_.config, settings_, trial_.num_ranks);
+    const std::vector<LayerPlacement> placements =
+        make_placements(settings_.placement, checkpoint_.config, trial_.num_ranks);
+    const MemoryTables tables = memory_tables(checkpoint_, placements, 0, limits, backend_);
+    const MemoryPlan plan = plan_memory(checkpoint_.config, tables, limits, backend_);
+    const int64_t other = plan.total() - tables.cache.device_bytes;
+    const int64_t left = trial_.free_per_node / trial_.ranks_per_node - other;
+    const int64_t fewest = fewest_slots(tables.experts, settings_.tiers.scope);
+    return left >= fewest * tables.cache.slot_bytes ? left : 0;
   }
 
   /// The largest value in [1, highest] with which the hosts as they are suffice; 0: none.
@@ -158,21 +183,34 @@ std::string advise_memory(const Checkpoint& checkpoint, const RuntimeSettings& s
   return Adviser(checkpoint, settings, trial, backend).advise();
 }
 
+int64_t share_for_experts(int64_t other_bytes, int64_t expert_bytes, const Topology& topology,
+                          ControlChannel& control) {
+  const NodeMemory node = node_memory(other_bytes, expert_bytes, topology, control);
+  if (node.needed() <= node.free) return expert_bytes;
+  // What is called free is an estimate, and page tables and allocators take their part.
+  constexpr double kUsable = 0.97;
+  const double left = kUsable * static_cast<double>(node.free) - static_cast<double>(node.other);
+  const double part =
+      static_cast<double>(expert_bytes) / static_cast<double>(std::max<int64_t>(node.experts, 1));
+  return static_cast<int64_t>(std::max(left, 0.0) * part);
+}
+
 int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                      const MemoryTables& tables, const WorkspaceLimits& limits,
                      const Topology& topology, const Backend& backend, ControlChannel& control) {
   const MemoryPlan plan = plan_memory(checkpoint.config, tables, limits, backend);
-  const NodeMemory node = node_memory(plan.total(), topology, control);
+  const int64_t experts = plan.of(MemoryCategory::kExperts);
+  const NodeMemory node = node_memory(plan.total() - experts, experts, topology, control);
   if (control.rank() == 0) {
     log_info("memory of rank 0: ", plan.text());
     log_info("memory of its node: ", node.local_ranks, " ranks need ",
-             format_byte_size(node.needed), " of ", format_byte_size(node.free), " free");
+             format_byte_size(node.needed()), " of ", format_byte_size(node.free), " free");
   }
   control.agree(
       [&] {
-        if (node.needed <= node.free) return;
+        if (node.needed() <= node.free) return;
         fail_resource("host ", topology.hostname, ": the ", node.local_ranks, " ranks on it need ",
-                      format_byte_size(node.needed), ", but ", format_byte_size(node.free),
+                      format_byte_size(node.needed()), ", but ", format_byte_size(node.free),
                       " are free; this rank needs ", plan.text(), "; ",
                       advise_memory(checkpoint, settings,
                                     {topology.size, node.local_ranks, node.free}, backend));

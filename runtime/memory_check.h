@@ -17,6 +17,13 @@ int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settin
                      const MemoryTables& tables, const WorkspaceLimits& limits,
                      const Topology& topology, const Backend& backend, ControlChannel& control);
 
+/// Bytes that the slots of this rank may take beside `other_bytes` of everything else, where
+/// `expert_bytes` would hold all of its experts: those if the node's memory holds what all of its
+/// ranks hold, else a share of what is free in proportion to the ranks' experts; never negative.
+/// Collective.
+int64_t share_for_experts(int64_t other_bytes, int64_t expert_bytes, const Topology& topology,
+                          ControlChannel& control);
+
 /// What a run is tried with.
 struct MemoryTrial {
   int num_ranks = 1;       // of the job

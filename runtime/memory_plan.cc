@@ -1,9 +1,11 @@
 #include "runtime/memory_plan.h"
 
+#include <limits>
 #include <numeric>
 
 #include "kernels/base/byte_size.h"
 #include "parallel/token_dispatcher.h"
+#include "runtime/expert_reader.h"
 #include "runtime/weight_loader.h"
 
 namespace switchyard {
@@ -22,23 +24,14 @@ std::string MemoryPlan::text() const {
 
 std::vector<ExpertLayer> expert_layers(const Checkpoint& checkpoint,
                                        const std::vector<LayerPlacement>& placements, int rank) {
-  const ModelConfig& config = checkpoint.config;
-  const auto kept = [&](const std::string& name) {
-    return kept_type(config, checkpoint.index.at(name + ".weight").dtype, name);
-  };
   std::vector<ExpertLayer> layers;
-  for (const int layer : config.moe_layers()) {
-    const auto moe_layer = static_cast<int>(layers.size());
-    const LayerPlacement& placement = placements[layers.size()];
+  for (size_t moe_layer = 0; moe_layer < placements.size(); ++moe_layer) {
+    const LayerPlacement& placement = placements[moe_layer];
     ExpertLayer& mine = layers.emplace_back();
     for (int64_t slot = 0; slot < placement.num_local_experts(rank); ++slot) {
-      const int64_t expert = placement.expert_of(placement.first_instance(rank) + slot);
-      const int64_t size = config.expert_size(moe_layer, expert);
-      const DType up = kept(tensor_name(config.names.expert_up, layer, expert));
-      const DType down = kept(tensor_name(config.names.expert_down, layer, expert));
-      mine.experts.push_back({{up, size * config.ffn_form.rows_per_unit(), config.hidden_size},
-                              {down, config.hidden_size, size},
-                              config.expert_bias});
+      mine.ids.push_back(placement.expert_of(placement.first_instance(rank) + slot));
+      mine.experts.push_back(
+          expert_shape(checkpoint, {static_cast<int>(moe_layer), mine.ids.back()}));
     }
   }
   return layers;
@@ -47,23 +40,27 @@ std::vector<ExpertLayer> expert_layers(const Checkpoint& checkpoint,
 MemoryTables memory_tables(const Checkpoint& checkpoint,
                            const std::vector<LayerPlacement>& placements, int rank,
                            const WorkspaceLimits& limits, const Backend& backend) {
-  return {dense_table(checkpoint.config, checkpoint.index, backend),
-          expert_layers(checkpoint, placements, rank),
-          workspace_table(checkpoint.config, limits, backend)};
+  MemoryTables tables{dense_table(checkpoint.config, checkpoint.index, backend),
+                      expert_layers(checkpoint, placements, rank),
+                      workspace_table(checkpoint.config, limits, backend),
+                      {}};
+  tables.cache =
+      plan_cache(tables.experts, TierOptions(), std::numeric_limits<int64_t>::max(), backend);
+  return tables;
 }
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
                        const WorkspaceLimits& limits, const Backend& backend) {
   MemoryPlan plan;
   plan[MemoryCategory::kDense] = dense_bytes(config, tables.dense);
-  plan[MemoryCategory::kExperts] = ExpertCache::total_bytes(tables.experts, backend);
+  plan[MemoryCategory::kExperts] = tables.cache.device_bytes;
   for (const BufferSpec& buffer : tables.workspace) plan[buffer.category] += buffer.bytes();
   if (!tables.experts.empty()) {
     plan[MemoryCategory::kExchange] +=
         limits.exchange_rows * TokenDispatcher::bytes_per_row(config.hidden_size);
   }
   plan[MemoryCategory::kActivations] += backend.scratch_bytes();
-  plan[MemoryCategory::kHost] = loader_staging_bytes(tables.dense, tables.experts);
+  plan[MemoryCategory::kHost] = loader_staging_bytes(tables.dense) + tables.cache.host_bytes();
   return plan;
 }
 

@@ -8,8 +8,8 @@
 
 #include "kernels/backend.h"
 #include "parallel/expert_placement.h"
+#include "runtime/cache_sizes.h"
 #include "runtime/checkpoint/checkpoint.h"
-#include "runtime/expert_cache.h"
 #include "runtime/model_weights.h"
 #include "runtime/workspace.h"
 
@@ -35,7 +35,9 @@ struct MemoryTables {
   std::vector<DenseSpec> dense;
   std::vector<ExpertLayer> experts;
   std::vector<BufferSpec> workspace;
+  CacheSizes cache;
 };
+/// With all experts resident.
 MemoryTables memory_tables(const Checkpoint& checkpoint,
                            const std::vector<LayerPlacement>& placements, int rank,
                            const WorkspaceLimits& limits, const Backend& backend);

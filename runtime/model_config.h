@@ -138,6 +138,14 @@ enum class WeightTyping : uint8_t {
   kAsStored,  ///< each tensor in its own
 };
 
+/// Which matrices are quantised, by their class. All others are kept as WeightTyping says.
+struct WeightQuantization {
+  GroupQuantization experts;    // up and down of every routed expert
+  GroupQuantization attention;  // projections of queries, keys, values, latents and the output
+
+  friend bool operator==(const WeightQuantization&, const WeightQuantization&) = default;
+};
+
 /// ModelConfig::family of fairseq's models; all others are a model_type of Hugging Face.
 inline constexpr const char* kFairseqFamily = "fairseq";
 
@@ -210,6 +218,7 @@ struct ModelConfig {
   /// Type the matrices are kept in: the file's, fp32 where a file mixes types, or fp16 where the
   /// configuration says so. None: as stored, in several types.
   std::optional<DType> weight_dtype = DType::kF32;
+  WeightQuantization quantization;  // chosen by the run, or by who converted the checkpoint
   TensorNames names;
 
   static constexpr int32_t kNoToken = -1;

@@ -88,6 +88,7 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   settings.exchange_buffer_bytes = options_.exchange_buffer_bytes;
   settings.top_logprobs = top_logprobs;
   settings.placement = std::move(placement);
+  settings.tiers = options_.tiers;
   settings.load_readers_per_node = options_.load_readers_per_node;
   if (const auto shape = capacity()) settings.capacity_fraction = shape->fraction;
   return settings;
@@ -110,10 +111,10 @@ RequestSummary ModelJob::load(int64_t top_logprobs, ProgressSink& progress,
       {.phase = "requests", .patience = Patience::kForever});
   summary = share(summary, control_);
   placement = {options_.placement, control_.broadcast(placement.text, 0, {.phase = "placement"})};
-  reader_ = std::make_unique<TensorReader>(checkpoint_.index);
+  files_ = std::make_unique<CheckpointFiles>(checkpoint_.index);
   RuntimeSettings final_settings = settings(summary, top_logprobs, std::move(placement));
   if (is_root()) final_settings.progress = &progress;
-  model_ = std::make_unique<ModelRuntime>(checkpoint_, *reader_, final_settings, backend_, world_,
+  model_ = std::make_unique<ModelRuntime>(checkpoint_, *files_, final_settings, backend_, world_,
                                           control_);
   engine_ = std::make_unique<Engine>(control_, model_->transformer(), model_->clock(),
                                      model_->schedule_limits());

@@ -66,7 +66,7 @@ class ModelJob {
   ControlChannel control_;
   Checkpoint checkpoint_;
   NumericsId numerics_;
-  std::unique_ptr<TensorReader> reader_;
+  std::unique_ptr<CheckpointFiles> files_;
   std::unique_ptr<ModelRuntime> model_;
   std::unique_ptr<Engine> engine_;
 };

@@ -12,7 +12,29 @@
 #include "runtime/weight_loader.h"
 
 namespace switchyard {
-ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSource& source,
+namespace {
+
+/// Rows up to which a step's experts of the next layer are predicted: those of decoding. With more,
+/// most experts are needed anyway.
+constexpr int64_t kForecastRows = 64;
+
+/// Uses of this rank's experts, by MoE layer and local number; empty if `uses` is.
+std::vector<std::vector<int64_t>> local_uses(const std::vector<std::vector<int64_t>>& uses,
+                                             const std::vector<ExpertLayer>& layers) {
+  std::vector<std::vector<int64_t>> local;
+  if (uses.empty()) return local;
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    std::vector<int64_t>& of_layer = local.emplace_back();
+    for (const int64_t id : layers[layer].ids) {
+      of_layer.push_back(uses.at(layer).at(static_cast<size_t>(id)));
+    }
+  }
+  return local;
+}
+
+}  // namespace
+
+ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
                            const RuntimeSettings& settings, Backend& backend, Communicator& world,
                            ControlChannel& control)
     : checkpoint_(checkpoint),
@@ -32,20 +54,19 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSource& source,
   schedule_limits_ =
       ScheduleLimits::make(world.size(), std::min(settings.max_batch_tokens, limits_.max_rows),
                            limits_.max_pages, config.hidden_size);
-  const MemoryTables tables =
-      memory_tables(checkpoint, placements_, control.rank(), limits_, backend);
   const Topology topology = discover_topology(control);
+  const MemoryTables tables = plan_tables(settings, topology);
   planned_bytes_ = resident_bytes() +
                    check_memory(checkpoint, settings, tables, limits_, topology, backend, control);
-  load(tables, settings, topology, source);
+  load(tables, settings, topology, sources);
   workspace_ = std::make_unique<Workspace>(tables.workspace, backend_);
   if (config.num_moe_layers() > 0) {
     dispatcher_ = std::make_unique<TokenDispatcher>(
         backend_, *experts_, compute_, exchange_,
         DispatcherSizes{config.hidden_size, limits_.exchange_rows});
-    moe_ = std::make_unique<MoeLayer>(MoeLayerParts{config, placements_, *cache_, *dispatcher_,
-                                                    *workspace_, backend_, compute_, clock_,
-                                                    settings.capacity_fraction, settings.observer});
+    moe_ = std::make_unique<MoeLayer>(MoeLayerParts{
+        config, placements_, *cache_, *dispatcher_, *workspace_, backend_, compute_, clock_,
+        settings.capacity_fraction, limits_.forecast_rows, settings.observer});
   }
   transformer_ = std::make_unique<Transformer>(
       TransformerParts{config, *weights_, *workspace_, limits_.cache_pages, moe_.get(), backend_,
@@ -59,27 +80,57 @@ ModelRuntime::~ModelRuntime() {
   exchange_ = Stream();
 }
 
+MemoryTables ModelRuntime::plan_tables(const RuntimeSettings& settings, const Topology& topology) {
+  const ModelConfig& config = checkpoint_.config;
+  MemoryTables tables = memory_tables(checkpoint_, placements_, control_.rank(), limits_, backend_);
+  const MemoryPlan plan = plan_memory(config, tables, limits_, backend_);
+  const int64_t expert_bytes = tables.cache.device_bytes;
+  const int64_t share =
+      share_for_experts(plan.total() - expert_bytes, expert_bytes, topology, control_);
+  control_.agree(
+      [&] { tables.cache = plan_cache(tables.experts, settings.tiers, share, backend_); },
+      {.phase = "expert budgets"});
+  const bool is_paged_somewhere =
+      control_.all_max(tables.cache.is_resident() ? 0 : 1, {.phase = "expert budgets"}) > 0;
+  if (is_paged_somewhere && settings.tiers.prefetch != Prefetch::kOff) {
+    limits_.forecast_rows = std::min(limits_.max_rows, kForecastRows);
+    tables.workspace = workspace_table(config, limits_, backend_);
+  }
+  if (control_.rank() == 0 && !tables.cache.is_resident()) {
+    log_info(
+        "experts of rank 0: slots for ", tables.cache.num_slots, " of ", tables.cache.num_experts,
+        " (", format_byte_size(tables.cache.device_bytes), "); the others come from ",
+        tables.cache.host_slots > 0 ? "host memory and files" : "files", " when they are needed");
+  }
+  return tables;
+}
+
 void ModelRuntime::load(const MemoryTables& tables, const RuntimeSettings& settings,
-                        const Topology& topology, TensorSource& source) {
+                        const Topology& topology, TensorSources& sources) {
   const auto begin = std::chrono::steady_clock::now();
   const ModelConfig& config = checkpoint_.config;
   weights_ = std::make_unique<ModelWeights>(config, tables.dense, backend_);
-  cache_ = std::make_unique<ExpertCache>(tables.experts, backend_);
+  cache_ = std::make_unique<ExpertCache>(
+      ExpertCacheParts{checkpoint_, tables.experts, tables.cache, settings.tiers,
+                       local_uses(settings.expert_uses, tables.experts), sources, backend_,
+                       compute_, settings.trace});
+  const std::unique_ptr<TensorSource> source = sources.open();
   if (config.position_kind == PositionKind::kSinusoidal) {
     backend_.sinusoidal_positions(compute_, {weights_->positions(), config.position_offset - 1});
   }
   const ReadingTurns turns = agree_on_turns(settings.load_readers_per_node, topology, control_);
-  WeightLoader loader(checkpoint_, source, backend_, *experts_, compute_, exchange_,
+  WeightLoader loader(checkpoint_, *source, backend_, *experts_, compute_, exchange_,
                       turns.dense_readers, settings.progress);
   loader.load_dense(tables.dense, *weights_);
   for (int64_t turn = 0; turn < turns.num_turns; ++turn) {
-    if (turn == turns.my_turn) loader.load_experts(placements_, *cache_);
+    if (turn == turns.my_turn) cache_->fill(settings.progress);
     // The others may have much less to read.
     control_.barrier({.phase = "turns of loading", .patience = Patience::kForever});
   }
-  bytes_read_ = checkpoint_.header_bytes_read + source.bytes_read();
-  weight_bytes_ = dense_bytes(config, tables.dense) + cache_->bytes();
-  const int64_t all_bytes = control_.all_sum(bytes_read_, {.phase = "end of loading"});
+  dense_bytes_read_ = source->bytes_read();
+  weight_bytes_ = dense_bytes(config, tables.dense) + tables.cache.device_bytes;
+  const int64_t all_bytes = control_.all_sum(checkpoint_.header_bytes_read + tensor_bytes_read(),
+                                             {.phase = "end of loading"});
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (control_.rank() == 0) {
@@ -92,7 +143,7 @@ RankStats ModelRuntime::stats(const Engine& engine) const {
   RankStats stats;
   for (const ExpertLayer& layer : cache_->layers()) stats.num_experts += layer.num_local_experts();
   stats.weight_bytes = weight_bytes_;
-  stats.bytes_read = bytes_read_;
+  stats.bytes_read = checkpoint_.header_bytes_read + tensor_bytes_read();
   stats.rows = engine.rows();
   stats.scheduled_idle = engine.mean_idle();
   stats.planned_bytes = planned_bytes_;

@@ -30,8 +30,9 @@ class ModelRuntime {
  public:
   /// Collective. Throws AgreedError when the settings or the memory of a node do not suffice,
   /// before anything is allocated. All references must outlive the object.
-  ModelRuntime(const Checkpoint& checkpoint, TensorSource& source, const RuntimeSettings& settings,
-               Backend& backend, Communicator& world, ControlChannel& control);
+  ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
+               const RuntimeSettings& settings, Backend& backend, Communicator& world,
+               ControlChannel& control);
   ModelRuntime(const ModelRuntime&) = delete;
   ModelRuntime& operator=(const ModelRuntime&) = delete;
   ~ModelRuntime();
@@ -40,12 +41,17 @@ class ModelRuntime {
   PhaseClock& clock() { return clock_; }
   const ScheduleLimits& schedule_limits() const { return schedule_limits_; }
 
+  /// Bytes of tensors that this rank has read from files so far, headers not counted.
+  int64_t tensor_bytes_read() const { return dense_bytes_read_ + cache_->stats().files.bytes; }
+
   /// This rank's account, the engine's rows included.
   RankStats stats(const Engine& engine) const;
 
  private:
+  /// Decides how many experts have slots, and with it the buffers that paging needs.
+  MemoryTables plan_tables(const RuntimeSettings& settings, const Topology& topology);
   void load(const MemoryTables& tables, const RuntimeSettings& settings, const Topology& topology,
-            TensorSource& source);
+            TensorSources& sources);
 
   const Checkpoint& checkpoint_;
   Backend& backend_;
@@ -65,7 +71,7 @@ class ModelRuntime {
   std::unique_ptr<Transformer> transformer_;
   int64_t planned_bytes_ = 0;
   int64_t weight_bytes_ = 0;
-  int64_t bytes_read_ = 0;
+  int64_t dense_bytes_read_ = 0;
 };
 
 }  // namespace switchyard

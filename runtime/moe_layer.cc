@@ -1,10 +1,14 @@
 #include "runtime/moe_layer.h"
 
 #include <algorithm>
+#include <functional>
+#include <span>
+#include <utility>
 
 #include "kernels/base/error.h"
 #include "runtime/capacity_batch.h"
 #include "runtime/feed_forward.h"
+#include "runtime/norm.h"
 
 namespace switchyard {
 
@@ -25,16 +29,21 @@ void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorVi
   router_ = p_.config.router_of(step.moe_layer);
   const LayerPlacement& placement = p_.placements[static_cast<size_t>(step.moe_layer)];
   if (num_rows > 0) route(step, normed);
+  predict(step, hidden);
   // Also ends every use of the plan of the step before.
   p_.backend.record(p_.compute).synchronize();
   const std::vector<int32_t> instances = choose_instances(step, placement, num_rows);
   p_.clock.begin(Phase::kIdle);
-  plan_ = p_.dispatcher.plan(placement, instances, router_.top_k,
-                             max_experts_[static_cast<size_t>(step.moe_layer)],
-                             {step.step, step.layer, -1, "gather of expert counts"});
+  const bool has_forecast = p_.forecast_rows > 0 && step.next_weights != nullptr;
+  const std::optional<RowForecast> expected =
+      has_forecast ? std::optional(forecast(step)) : std::nullopt;
+  plan_ = p_.dispatcher.plan(
+      placement, instances, router_.top_k, max_experts_[static_cast<size_t>(step.moe_layer)],
+      {step.step, step.layer, -1, "gather of expert counts"}, expected ? &*expected : nullptr);
   rows_computed_[static_cast<size_t>(step.moe_layer)] +=
       plan_.rows_of_rank[static_cast<size_t>(p_.dispatcher.rank())];
   rounds_ += static_cast<int64_t>(plan_.rounds.size());
+  begin_experts(step);
   run_rounds(step, normed);
   if (num_rows > 0) combine(step, normed, hidden);
 }
@@ -68,18 +77,76 @@ void MoeLayer::combine(const MoeStep& step, const TensorView& normed, const Tens
   }
 }
 
-TensorView MoeLayer::gate_logits(const MoeStep& step, const TensorView& normed) {
+void MoeLayer::predict(const MoeStep& step, const TensorView& hidden) {
+  predicted_.clear();
+  const int64_t num_rows = hidden.shape[0];
+  if (step.next_weights == nullptr || num_rows == 0 || num_rows > p_.forecast_rows) return;
+  const RouterSettings running = std::exchange(router_, p_.config.router_of(step.moe_layer + 1));
+  TensorView x = hidden;
+  if (p_.config.norm_placement == NormPlacement::kPre) {
+    x = p_.workspace.rows(BufferId::kForecastRows, num_rows);
+    normalize_rows(p_.config, step.next_weights->ffn_norm, hidden, x, p_.backend, p_.compute);
+  }
+  const TensorView idx = choices(BufferId::kForecastIdx, num_rows);
+  p_.backend.route(
+      p_.compute, {gate_logits(*step.next_weights, x), router_, idx,
+                   choices(BufferId::kForecastWeights, num_rows), step.next_weights->selection_bias,
+                   p_.config.route_scale(step.moe_layer + 1)});
+  predicted_.resize(static_cast<size_t>(idx.shape.num_elements()));
+  p_.backend.copy_to_host(p_.compute, idx, predicted_.data());
+  router_ = running;
+}
+
+RowForecast MoeLayer::forecast(const MoeStep& step) {
+  const LayerPlacement& next = p_.placements[static_cast<size_t>(step.moe_layer) + 1];
+  RowForecast forecast{next, std::vector<int32_t>(static_cast<size_t>(next.num_instances()), 0)};
+  const int64_t top_k = p_.config.router_of(step.moe_layer + 1).top_k;
+  for (size_t i = 0; i < predicted_.size(); ++i) {
+    if (predicted_[i] < 0) continue;
+    const size_t row = i / static_cast<size_t>(top_k);
+    const RowOrigin& origin = step.origins[row];
+    const int64_t k = static_cast<int64_t>(i) - static_cast<int64_t>(row) * top_k;
+    ++forecast.rows[static_cast<size_t>(
+        next.instance_for(predicted_[i], origin.sequence, origin.position, k))];
+  }
+  return forecast;
+}
+
+void MoeLayer::begin_experts(const MoeStep& step) {
+  const LayerPlacement& placement = p_.placements[static_cast<size_t>(step.moe_layer)];
+  LayerUse use;
+  use.moe_layer = step.moe_layer;
+  use.rows.assign(static_cast<size_t>(placement.num_local_experts(p_.dispatcher.rank())), 0);
+  for (const DispatchRound& round : plan_.rounds) {
+    use.rounds.emplace_back(round.slots);
+    for (size_t i = 0; i < round.slots.size(); ++i) {
+      use.rows[static_cast<size_t>(round.slots[i])] +=
+          round.row_offsets[i + 1] - round.row_offsets[i];
+    }
+  }
+  p_.cache.begin_layer(use);
+  std::vector<int64_t> likely;
+  for (size_t local = 0; local < plan_.forecast.size(); ++local) {
+    if (plan_.forecast[local] > 0) likely.push_back(static_cast<int64_t>(local));
+  }
+  if (likely.empty()) return;
+  std::ranges::stable_sort(likely, std::greater{}, [this](int64_t local) {
+    return plan_.forecast[static_cast<size_t>(local)];
+  });
+  p_.cache.expect(step.moe_layer + 1, likely);
+}
+
+TensorView MoeLayer::gate_logits(const LayerWeights& weights, const TensorView& normed) {
   const int64_t count = normed.shape[0];
   TensorView x = normed;
   if (p_.config.gate_network == GateNetwork::kTanhMlp) {
     x = p_.workspace.shaped(BufferId::kGateInner, {count, router_.num_experts});
-    p_.backend.matmul(p_.compute, {normed, step.weights.gate_inner, {}, Activation::kTanh, {}, x});
+    p_.backend.matmul(p_.compute, {normed, weights.gate_inner, {}, Activation::kTanh, {}, x});
   }
   const TensorView logits =
       p_.workspace.shaped(BufferId::kGateLogits, {count, router_.num_experts});
-  p_.backend.matmul(
-      p_.compute,
-      {x, step.weights.gate.weight, step.weights.gate.bias, Activation::kNone, {}, logits});
+  p_.backend.matmul(p_.compute,
+                    {x, weights.gate.weight, weights.gate.bias, Activation::kNone, {}, logits});
   return logits;
 }
 
@@ -90,7 +157,7 @@ void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
   if (p_.capacity_fraction) router.norm = GateNorm::kNone;  // what is kept decides the weights
   for (int64_t row = 0; row < num_rows; row += kAttentionBlockRows) {
     const int64_t count = std::min(kAttentionBlockRows, num_rows - row);
-    const TensorView logits = gate_logits(step, normed.rows(row, count));
+    const TensorView logits = gate_logits(step.weights, normed.rows(row, count));
     p_.backend.route(p_.compute,
                      {logits, router, choices(BufferId::kTopkIdx, num_rows).rows(row, count),
                       choices(BufferId::kTopkWeights, num_rows).rows(row, count),
@@ -167,9 +234,10 @@ void MoeLayer::run_rounds(const MoeStep& step, const TensorView& normed) {
   for (int r = 0; r < num_rounds; ++r) {
     p_.clock.begin(Phase::kExchange);
     if (r + 1 < num_rounds) p_.dispatcher.dispatch(plan_, r + 1, normed, there);
+    DispatchRound& round = plan_.rounds[static_cast<size_t>(r)];
+    reorder_experts(p_.cache.begin_round(round.slots), round);
     p_.dispatcher.receive(plan_, r, p_.workspace.view(BufferId::kGroupedIn));
-    p_.clock.begin(Phase::kExperts);
-    run_experts(plan_.rounds[static_cast<size_t>(r)], step.moe_layer);
+    run_experts(round);
     p_.clock.begin(Phase::kExchange);
     p_.dispatcher.give_back(plan_, r, p_.workspace.view(BufferId::kGroupedOut), back);
     if (r > 0) p_.dispatcher.take_back(plan_, r - 1, expert_rows);
@@ -177,16 +245,27 @@ void MoeLayer::run_rounds(const MoeStep& step, const TensorView& normed) {
   if (num_rounds > 0) p_.dispatcher.take_back(plan_, num_rounds - 1, expert_rows);
 }
 
-void MoeLayer::run_experts(const DispatchRound& round, int moe_layer) {
-  if (round.num_received() == 0) return;
-  GroupedFfnArgs ffn;
-  ffn.rows = p_.workspace.rows(BufferId::kGroupedIn, round.num_received());
-  ffn.row_offsets = round.row_offsets;
-  ffn.experts = p_.cache.acquire(moe_layer, round.slots);
-  ffn.form = p_.config.ffn_form;
-  ffn.hidden = p_.workspace.rows(BufferId::kGroupedHidden, round.num_received());
-  ffn.out = p_.workspace.rows(BufferId::kGroupedOut, round.num_received());
-  p_.backend.grouped_ffn(p_.compute, ffn);
+void MoeLayer::run_experts(const DispatchRound& round) {
+  const std::span<const int64_t> experts = round.slots;
+  for (size_t first = 0; first < experts.size();) {
+    p_.clock.begin(Phase::kLoading);
+    GroupedFfnArgs ffn;
+    ffn.experts = p_.cache.acquire(experts.subspan(first));
+    const size_t count = ffn.experts.size();
+    p_.clock.begin(Phase::kExperts);
+    const int64_t begin = round.row_offsets[first];
+    const int64_t num_rows = round.row_offsets[first + count] - begin;
+    for (size_t i = first; i <= first + count; ++i) {
+      ffn.row_offsets.push_back(round.row_offsets[i] - begin);
+    }
+    ffn.rows = p_.workspace.view(BufferId::kGroupedIn).rows(begin, num_rows);
+    ffn.form = p_.config.ffn_form;
+    ffn.hidden = p_.workspace.view(BufferId::kGroupedHidden).rows(begin, num_rows);
+    ffn.out = p_.workspace.view(BufferId::kGroupedOut).rows(begin, num_rows);
+    p_.backend.grouped_ffn(p_.compute, ffn);
+    p_.cache.release(experts.subspan(first), count);
+    first += count;
+  }
 }
 
 }  // namespace switchyard

@@ -39,6 +39,8 @@ struct MoeStep {
   /// [T] 1: not routed where there is a capacity; there BufferId::kRouterMask holds it too.
   const std::vector<int32_t>& router_mask;
   const std::vector<CapacityRows>& capacity;  // cover the rows
+  /// Of the MoE layer that follows; null: none.
+  const LayerWeights* next_weights = nullptr;
 };
 
 /// What became of the (token, k) choices of one MoE layer's router on this rank.
@@ -51,7 +53,7 @@ struct RoutingCounts {
 struct MoeLayerParts {
   const ModelConfig& config;
   const std::vector<LayerPlacement>& placements;  // of the MoE layers, in their order
-  const ExpertCache& cache;
+  ExpertCache& cache;
   TokenDispatcher& dispatcher;
   const Workspace& workspace;
   Backend& backend;
@@ -59,6 +61,9 @@ struct MoeLayerParts {
   PhaseClock& clock;
   /// Slots of an expert per position of a capacity batch; none: nothing is dropped.
   std::optional<double> capacity_fraction = std::nullopt;
+  /// Rows of a rank in a step up to which the next layer's experts are predicted, equal on all
+  /// ranks; 0: never.
+  int64_t forecast_rows = 0;
   StepObserver* observer = nullptr;
 };
 
@@ -85,9 +90,15 @@ class MoeLayer {
   std::vector<int32_t> choose_instances(const MoeStep& step, const LayerPlacement& placement,
                                         int64_t num_rows);
   void run_rounds(const MoeStep& step, const TensorView& normed);
-  void run_experts(const DispatchRound& round, int moe_layer);
+  void run_experts(const DispatchRound& round);
   /// The router's logits of a block of rows.
-  TensorView gate_logits(const MoeStep& step, const TensorView& normed);
+  TensorView gate_logits(const LayerWeights& weights, const TensorView& normed);
+  /// Enqueues the prediction of the next layer's experts: its gate on the residual stream as it is
+  /// now, behind that layer's own norm (arXiv 2312.17238, section 3.2).
+  void predict(const MoeStep& step, const TensorView& hidden);
+  /// What predict() gave, as rows per instance.
+  RowForecast forecast(const MoeStep& step);
+  void begin_experts(const MoeStep& step);
   /// Adds the experts' outputs and the shared expert's.
   void combine(const MoeStep& step, const TensorView& normed, const TensorView& hidden);
 
@@ -100,6 +111,7 @@ class MoeLayer {
   RouterSettings router_;                          // of the running layer
   DispatchPlan plan_;                              // of the running step; the streams copy from it
   std::vector<int32_t> topk_idx_;                  // [T, k] on the host
+  std::vector<int32_t> predicted_;                 // [P, k] on the host, of the next layer
   std::vector<std::vector<int64_t>> max_experts_;  // [MoE layers][ranks]
   std::vector<int64_t> rows_computed_;
   std::vector<RoutingCounts> routing_counts_;

@@ -14,6 +14,8 @@ std::string_view name_of(Phase phase) {
       return "exchange";
     case Phase::kExperts:
       return "experts";
+    case Phase::kLoading:
+      return "loading";
     case Phase::kIdle:
       return "idle";
     case Phase::kCount:

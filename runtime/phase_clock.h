@@ -16,6 +16,7 @@ enum class Phase : uint8_t {
   kGate,       ///< gate and routing
   kExchange,   ///< the compute stream waits for rows or moves them to and from buffers
   kExperts,    ///< expert feed-forward and combine
+  kLoading,    ///< waiting for an expert to come into its slot
   kIdle,       ///< waiting for other ranks: step headers and gathered counts
   kCount
 };

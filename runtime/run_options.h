@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/base/log.h"
+#include "runtime/eviction_policy.h"
 #include "runtime/model_config.h"
 #include "runtime/progress.h"
 #include "runtime/tokenizer/open_tokenizer.h"
@@ -29,6 +30,27 @@ struct CapacityOptions {
   int64_t pad_batch_to = 0;        // sequences of zeros are counted up to so many; 0: none
 };
 
+/// Whether the next layer's experts are predicted and loaded ahead.
+enum class Prefetch : uint8_t {
+  kOff,
+  kOn,
+  kAuto,  ///< on, and off by itself while it does not pay
+};
+
+/// Where experts are kept. No result depends on it.
+struct TierOptions {
+  /// Bytes of each rank's slots; none: --expert-slots, or what is free.
+  std::optional<int64_t> expert_budget;
+  std::optional<int64_t> expert_slots;  // of each rank
+  int64_t host_budget = 0;              // bytes of each rank's host tier
+  CachePolicy policy = CachePolicy::kLru;
+  CacheScope scope = CacheScope::kGlobal;
+  std::string hot_experts;  // --stats file of an earlier run, for CachePolicy::kStatic
+  Prefetch prefetch = Prefetch::kAuto;
+  std::optional<int64_t> prefetch_budget;  // bytes of slots; none: a quarter of them
+  int64_t load_threads = 2;                // of each rank
+};
+
 /// The options that `score` and `perplexity` share. Equal on all ranks, except num_threads,
 /// instruction_set, log_level and progress.
 struct RunOptions {
@@ -42,7 +64,11 @@ struct RunOptions {
   int num_threads = 0;              // of this rank, the calling one included; 0: chosen by us
   int64_t max_batch_tokens = 4096;  // rows of one rank in one step
   int64_t exchange_buffer_bytes = int64_t{64} << 20;  // of each rank
-  std::string placement;                              // expert placement file; empty: contiguous
+  TierOptions tiers;
+  WeightQuantization quantization;    // what the checkpoint keeps in more bits is quantised to this
+  std::string stats_file;             // where rank 0 writes what the caches did; empty: nowhere
+  std::string trace_file;             // where rank 0 writes what happened when; empty: nowhere
+  std::string placement;              // expert placement file; empty: contiguous
   int64_t load_readers_per_node = 0;  // ranks of a node that read files at a time; 0: all
   InstructionSet instruction_set = InstructionSet::kAuto;
 

@@ -7,7 +7,9 @@
 #include "runtime/model_config.h"
 #include "runtime/placement_file.h"
 #include "runtime/progress.h"
+#include "runtime/run_options.h"
 #include "runtime/step_observer.h"
+#include "runtime/trace.h"
 #include "runtime/workspace.h"
 
 namespace switchyard {
@@ -25,12 +27,17 @@ struct RuntimeSettings {
   int64_t exchange_buffer_bytes = 0;               ///< of each rank
   int64_t top_logprobs = 0;
   PlacementText placement;
+  TierOptions tiers;
+  /// Uses of every expert in an earlier run, by MoE layer and global number, for
+  /// CachePolicy::kStatic; else empty.
+  std::vector<std::vector<int64_t>> expert_uses = {};
   /// Slots of an expert per position of a capacity batch (CapacityShape::fraction); none: no unit
   /// has a capacity.
   std::optional<double> capacity_fraction = std::nullopt;
   /// Ranks of a node that read files at the same time; 0: all.
   int64_t load_readers_per_node = 0;
   StepObserver* observer = nullptr;
+  Trace* trace = nullptr;  ///< where this rank writes what happens when
   /// Shown how far this rank's loading is; on rank 0 only.
   ProgressSink* progress = nullptr;
 };

@@ -16,6 +16,9 @@ void add_types(const TensorEntry& entry, std::set<std::string>& types) {
     case TensorEncoding::kMxfp4:
       types.insert("mxfp4");
       break;
+    case TensorEncoding::kPacked:
+      types.insert("packed");
+      break;
   }
 }
 
@@ -45,6 +48,8 @@ int64_t StoredPieces::add(const TensorEntry& entry) {
       return bytes + entry.num_elements();
     case TensorEncoding::kMxfp4:
       return bytes + entry.num_elements() / 2;
+    case TensorEncoding::kPacked:  // counted by its extent
+      return bytes;
   }
   return bytes;
 }

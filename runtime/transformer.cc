@@ -112,7 +112,12 @@ void Transformer::feed_forward(int layer, int64_t step) {
   if (is_moe) {
     const auto kinds = p_.config.layers.begin();
     const int moe_layer = static_cast<int>(std::count(kinds, kinds + layer, FfnKind::kMoe));
-    p_.moe->run({layer, moe_layer, step, weights, rows_.origins, rows_.router_mask, rows_.capacity},
+    const auto next = std::find(kinds + layer + 1, p_.config.layers.end(), FfnKind::kMoe);
+    const LayerWeights* const next_weights =
+        next == p_.config.layers.end() ? nullptr
+                                       : &p_.weights.layers()[static_cast<size_t>(next - kinds)];
+    p_.moe->run({layer, moe_layer, step, weights, rows_.origins, rows_.router_mask, rows_.capacity,
+                 next_weights},
                 normed, hidden);
   } else if (rows_.count() > 0) {
     dense_ffn(weights, normed);

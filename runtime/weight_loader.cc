@@ -48,21 +48,13 @@ int64_t bytes_of(const std::vector<TensorPiece>& pieces, const CheckpointIndex& 
 
 }  // namespace
 
-int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
-                             const std::vector<ExpertLayer>& experts) {
+int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense) {
   int64_t all = 0;
   int64_t largest = 0;
-  const auto count = [&](int64_t rows, int64_t cols, int64_t copies) {
-    const int64_t bytes = rows * cols * int64_t{sizeof(float)};
-    all += bytes * copies;
+  for (const DenseSpec& spec : dense) {
+    const int64_t bytes = spec.rows * spec.cols * int64_t{sizeof(float)};
+    all += bytes;
     largest = std::max(largest, bytes);
-  };
-  for (const DenseSpec& spec : dense) count(spec.rows, spec.cols, 1);
-  for (const ExpertLayer& layer : experts) {
-    for (const ExpertShape& expert : layer.experts) {
-      count(expert.up.rows, expert.up.cols, 1);
-      count(expert.down.rows, expert.down.cols, 1);
-    }
   }
   // A tensor that is not contiguous is gathered from a buffer of its own.
   return std::min(all, PieceReader::kAheadBytes) + 3 * std::min(largest, kLoadPieceBytes) +
@@ -192,74 +184,6 @@ void WeightLoader::pack_block(const DenseBlock& block, char* address) {
                          {packed, address + head * head_bytes});
     row = end;
   }
-}
-
-std::vector<WeightLoader::ExpertPart> WeightLoader::expert_parts(
-    const std::vector<LayerPlacement>& placements, const ExpertCache& cache) const {
-  const ModelConfig& config = checkpoint_.config;
-  const int rank = communicator_.rank();
-  std::vector<ExpertPart> parts;
-  int moe_layer = 0;
-  for (const int layer : config.moe_layers()) {
-    const LayerPlacement& placement = placements[static_cast<size_t>(moe_layer)];
-    for (int64_t slot = 0; slot < placement.num_local_experts(rank); ++slot) {
-      const int64_t expert = placement.expert_of(placement.first_instance(rank) + slot);
-      const ExpertWeights weights = cache.slot(moe_layer, slot);
-      const std::string up = tensor_name(config.names.expert_up, layer, expert);
-      const std::string down = tensor_name(config.names.expert_down, layer, expert);
-      parts.push_back({up + ".weight", weights.up, {}});
-      parts.push_back({down + ".weight", weights.down, {}});
-      if (config.expert_bias == HasBias::kNo) continue;
-      parts.push_back({up + ".bias", {}, weights.up_bias});
-      parts.push_back({down + ".bias", {}, weights.down_bias});
-    }
-    ++moe_layer;
-  }
-  return parts;
-}
-
-void WeightLoader::load_experts(const std::vector<LayerPlacement>& placements,
-                                const ExpertCache& cache) {
-  const std::vector<ExpertPart> parts = expert_parts(placements, cache);
-  std::vector<TensorPiece> pieces;
-  for (const ExpertPart& part : parts) {
-    if (part.vector.data != nullptr) {
-      pieces.push_back({part.name, 0, part.vector.shape.num_elements()});
-      continue;
-    }
-    const WeightSpec& spec = part.matrix.spec;
-    const int64_t step = items_per_piece(spec.cols);
-    for (int64_t row = 0; row < spec.rows; row += step) {
-      pieces.push_back({part.name, row * spec.cols, std::min(step, spec.rows - row) * spec.cols});
-    }
-  }
-  start_progress("loading experts,", bytes_of(pieces, checkpoint_.index));
-  PieceReader reader(source_, checkpoint_.index, std::move(pieces));
-  for (const ExpertPart& part : parts) {
-    if (part.vector.data != nullptr) {
-      load_vector(part, reader);
-    } else {
-      load_matrix(part, reader);
-    }
-  }
-}
-
-void WeightLoader::load_matrix(const ExpertPart& part, PieceReader& reader) {
-  const WeightSpec& spec = part.matrix.spec;
-  const int64_t step = items_per_piece(spec.cols);
-  for (int64_t row = 0; row < spec.rows; row += step) {
-    take_piece(reader, part.name, spec.dtype, spec.dtype);
-    backend_.pack_weight(compute_, slice_.data(), row, std::min(step, spec.rows - row),
-                         part.matrix);
-    backend_.record(compute_).synchronize();
-  }
-}
-
-void WeightLoader::load_vector(const ExpertPart& part, PieceReader& reader) {
-  const DType stored = checkpoint_.index.at(part.name).dtype;
-  take_piece(reader, part.name, kept_type(checkpoint_.config, stored, part.name), DType::kF32);
-  backend_.copy_to_device(compute_, slice_.data(), part.vector);
-  backend_.record(compute_).synchronize();
 }
 
 }  // namespace switchyard

@@ -7,10 +7,8 @@
 
 #include "kernels/backend.h"
 #include "parallel/communicator.h"
-#include "parallel/expert_placement.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/strided_read.h"
-#include "runtime/expert_cache.h"
 #include "runtime/model_weights.h"
 #include "runtime/piece_reader.h"
 #include "runtime/progress.h"
@@ -22,12 +20,10 @@ inline constexpr int64_t kLoadPieceBytes = int64_t{16} << 20;
 
 /// Bytes of host memory the loader stages through at most: pieces read ahead, one as stored, one as
 /// kept, one of all ranks, and the span of a strided one.
-int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense,
-                             const std::vector<ExpertLayer>& experts);
+int64_t loader_staging_bytes(const std::vector<DenseSpec>& dense);
 
-/// Loads one rank's weights. Dense tensors are read in slices, one a reading rank, and
-/// all-gathered; experts are read by the ranks that hold them. Files are read ahead while pieces
-/// are packed.
+/// Loads the dense weights. Tensors are read in slices, one a reading rank, and all-gathered. Files
+/// are read ahead while pieces are packed.
 class WeightLoader {
  public:
   /// All references must outlive the loader. `readers` are the ranks that read dense slices, equal
@@ -38,8 +34,6 @@ class WeightLoader {
 
   /// Collective.
   void load_dense(const std::vector<DenseSpec>& table, const ModelWeights& weights);
-  /// `placements[m]` and the cache's layer m belong to the m-th MoE layer of the model.
-  void load_experts(const std::vector<LayerPlacement>& placements, const ExpertCache& cache);
 
  private:
   /// Items (matrix rows, whole matrices of heads, vector elements) of a dense tensor that are
@@ -51,21 +45,10 @@ class WeightLoader {
     int64_t begin() const { return borders.front(); }
     int64_t count() const { return borders.back() - borders.front(); }
   };
-  /// A matrix or vector of an expert and where it goes.
-  struct ExpertPart {
-    std::string name;
-    Weight matrix;      // or
-    TensorView vector;  // without data: a matrix
-  };
-
   std::vector<DenseBlock> dense_blocks(const std::vector<DenseSpec>& table) const;
-  std::vector<ExpertPart> expert_parts(const std::vector<LayerPlacement>& placements,
-                                       const ExpertCache& cache) const;
   void load_block(const DenseBlock& block, PieceReader& reader, void* address);
   /// Packs the gathered rows or heads in whole_.
   void pack_block(const DenseBlock& block, char* address);
-  void load_matrix(const ExpertPart& part, PieceReader& reader);
-  void load_vector(const ExpertPart& part, PieceReader& reader);
   /// The reader's next piece, rounded to `kept_as`, then widened or kept as `to_dtype`, in slice_.
   void take_piece(PieceReader& reader, const std::string& name, DType kept_as, DType to_dtype);
   void start_progress(const char* activity, int64_t bytes);

@@ -157,6 +157,11 @@ void TableBuilder::add_experts() {
     add_indices(Id::kSlots, {rows_, top_k});
     add_indices(Id::kRouterMask, {rows_});
   }
+  if (limits_.forecast_rows > 0) {
+    add(Id::kForecastRows, {limits_.forecast_rows, width_});
+    add_indices(Id::kForecastIdx, {limits_.forecast_rows, top_k});
+    add(Id::kForecastWeights, {limits_.forecast_rows, top_k});
+  }
   add(Id::kExpertRows, {rows_ * top_k, width_});
   add(Id::kGroupedIn, Category::kExchange, DType::kF32, {round, width_});
   add(Id::kGroupedOut, Category::kExchange, DType::kF32, {round, width_});

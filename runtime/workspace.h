@@ -42,6 +42,9 @@ enum class BufferId : uint8_t {
   kTopkWeights,      // [T, k]
   kSlots,            // [T, k] int32, with an expert capacity
   kRouterMask,       // [T] int32, with an expert capacity
+  kForecastRows,     // [P, D] what the next layer's gate is applied to ahead of time
+  kForecastIdx,      // [P, k] int32
+  kForecastWeights,  // [P, k]
   kExpertRows,       // [T k, D] what the experts gave for each (token, k)
   kGroupedIn,        // [R, D] a round's rows by expert
   kGroupedOut,       // [R, D]
@@ -72,6 +75,7 @@ struct WorkspaceLimits {
   int64_t exchange_rows = 0;  // R
   int64_t top_logprobs = 0;   // n
   ExpertCapacity capacity = ExpertCapacity::kUnlimited;
+  int64_t forecast_rows = 0;  // P: rows whose experts of the next layer are predicted, at most
   /// Pages that each layer keeps from step to step, by cache group (cache_groups.h). Empty: steps
   /// keep nothing, and the layers of a step take turns on max_pages.
   std::vector<int64_t> cache_pages;

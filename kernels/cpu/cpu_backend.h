@@ -24,6 +24,7 @@ class CpuBackendBase : public Backend, private AddressResolver {
   void copy_to_host(Stream& stream, const TensorView& from, void* host) final;
 
   int64_t scratch_bytes() const final;
+  std::string_view packing_name() const final { return "panel32-1"; }
   int64_t packed_bytes(const WeightSpec& spec) const final;
   void pack_weight(Stream& stream, const void* host_rows, int64_t first_row, int64_t num_rows,
                    const Weight& weight) final;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,7 @@ enum class TensorEncoding : uint8_t {
   /// negatives, times 2^(scale[i, j / 32] - 127) (OCP microscaling formats, MXFP4; E8M0 scales);
   /// dtype is kBF16, which holds every such number exactly.
   kMxfp4,
+  kPacked,  ///< in a PackedExtent; TensorReader does not read it
 };
 
 /// Where one tensor's elements lie. Element (i0, i1, ...) starts at byte
@@ -98,6 +100,23 @@ struct CheckpointIndex {
   const TensorEntry& at(const std::string& name) const;
 };
 
+/// A packed expert or matrix in a file: the bytes of a slot, ready to compute with.
+struct PackedExtent {
+  int32_t file = 0;    // index into CheckpointIndex::files
+  int64_t offset = 0;  // in bytes, a multiple of 4096
+  int64_t bytes = 0;
+
+  bool operator==(const PackedExtent&) const = default;
+};
+
+/// Where a converted checkpoint keeps what is read without unpacking. Tensors that stand here have
+/// an entry in the index for their type and shape only (TensorEncoding::kPacked).
+struct NativeLayout {
+  std::string packing;                             // Backend::packing_name()
+  std::vector<std::vector<PackedExtent>> experts;  // by MoE layer and expert (global id)
+  std::map<std::string, PackedExtent> matrices;    // dense ones, by name
+};
+
 /// A checkpoint whose headers are read, whose configuration is validated, and whose tensors are
 /// proven complete: every tensor the model needs is there once, with the shape the configuration
 /// says, and every expert of every MoE layer exactly once.
@@ -105,6 +124,8 @@ struct Checkpoint {
   std::string directory;
   ModelConfig config;
   CheckpointIndex index;
+  /// Of a checkpoint that `convert` has written; none for all others.
+  std::optional<NativeLayout> native;
   /// Identifies the contents (names, shapes, types and the containers' checksums of all tensors, or
   /// the identities of files without checksums) without reading them; equal on every rank.
   std::string fingerprint;
@@ -161,6 +182,17 @@ class TensorReader : public TensorSource {
   const CheckpointIndex& index_;
   std::vector<std::unique_ptr<File>> files_;
   int64_t bytes_read_ = 0;
+};
+
+/// The files of a checkpoint, for any number of threads.
+class CheckpointFiles : public TensorSources {
+ public:
+  /// The index must outlive the object and what it opens.
+  explicit CheckpointFiles(const CheckpointIndex& index) : index_(index) {}
+  std::unique_ptr<TensorSource> open() override { return std::make_unique<TensorReader>(index_); }
+
+ private:
+  const CheckpointIndex& index_;
 };
 
 }  // namespace switchyard

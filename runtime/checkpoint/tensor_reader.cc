@@ -61,6 +61,8 @@ void TensorReader::read_entry(const TensorEntry& entry, const Range& range) {
       return read_fp8(entry, range);
     case TensorEncoding::kMxfp4:
       return read_mxfp4(entry, range);
+    case TensorEncoding::kPacked:
+      SWITCHYARD_CHECK(false, range.what, " is packed: its elements are not read one by one");
   }
 }
 

@@ -77,6 +77,8 @@ TensorEntry rows_of(const TensorEntry& entry, int64_t first, int64_t count) {
       rows.offset += first * row_elements / 2;
       rows.scale[0] = rows_of(entry.scale[0], first, count);
       break;
+    case TensorEncoding::kPacked:
+      SWITCHYARD_CHECK(false, "rows of a packed tensor");
   }
   return rows;
 }

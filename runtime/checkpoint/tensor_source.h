@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace switchyard {
@@ -23,6 +24,17 @@ class TensorSource {
 
   /// Bytes of tensors read from files so far.
   virtual int64_t bytes_read() const = 0;
+};
+
+/// Opens sources of one checkpoint's tensors: one for each thread that reads. Thread-safe.
+class TensorSources {
+ public:
+  TensorSources() = default;
+  TensorSources(const TensorSources&) = delete;
+  TensorSources& operator=(const TensorSources&) = delete;
+  virtual ~TensorSources() = default;
+
+  virtual std::unique_ptr<TensorSource> open() = 0;
 };
 
 }  // namespace switchyard

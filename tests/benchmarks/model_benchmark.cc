@@ -138,18 +138,18 @@ int run(const Options& options) {
   const Checkpoint checkpoint =
       is_synthetic ? synthetic_checkpoint(moe_15b_config(options.layers, options.experts))
                    : open_checkpoint(options.model, control);
-  std::unique_ptr<TensorSource> source;
+  std::unique_ptr<TensorSources> sources;
   if (is_synthetic) {
-    source = std::make_unique<SyntheticSource>(checkpoint.config);
+    sources = std::make_unique<SyntheticSources>(checkpoint.config);
   } else {
-    source = std::make_unique<TensorReader>(checkpoint.index);
+    sources = std::make_unique<CheckpointFiles>(checkpoint.index);
   }
   const ModelConfig& config = checkpoint.config;
   RuntimeSettings settings;
   settings.max_batch_tokens = options.tokens;
   settings.largest_unit_rows = std::min(options.length, config.max_positions - 1);
   settings.exchange_buffer_bytes = int64_t{64} << 20;
-  ModelRuntime model(checkpoint, *source, settings, *backend, *world, control);
+  ModelRuntime model(checkpoint, *sources, settings, *backend, *world, control);
   Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());
   RepeatedStep work(options, config, kRepeats);
   engine.run(world->rank() == 0 ? &work : nullptr);

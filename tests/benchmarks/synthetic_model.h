@@ -25,4 +25,16 @@ class SyntheticSource : public TensorSource {
   const SyntheticWeights weights_;
 };
 
+/// As many of them as there are threads that read.
+class SyntheticSources : public TensorSources {
+ public:
+  explicit SyntheticSources(const ModelConfig& config) : config_(config) {}
+  std::unique_ptr<TensorSource> open() override {
+    return std::make_unique<SyntheticSource>(config_);
+  }
+
+ private:
+  const ModelConfig& config_;
+};
+
 }  // namespace switchyard

@@ -157,6 +157,18 @@ TEST(DispatchPlan, CountsThatAreNotTheRanksOwnAreRefused) {
   EXPECT_THROW(plan_dispatch(placement, 0, counts, instances, 1, {10, {}}), Error);
 }
 
+TEST(DispatchPlan, ExpertsOfARoundMayComeInAnyOrder) {
+  DispatchRound round;
+  round.slots = {2, 5, 7};
+  round.row_offsets = {0, 2, 3, 6};
+  round.grouped_from = {4, 1, 0, 9, 8, 7};
+  const std::vector<int64_t> order = {7, 2, 5};
+  reorder_experts(order, round);
+  EXPECT_EQ(round.slots, order);
+  EXPECT_EQ(round.row_offsets, (std::vector<int64_t>{0, 3, 5, 6}));
+  EXPECT_EQ(round.grouped_from, (std::vector<int32_t>{9, 8, 7, 4, 1, 0}));
+}
+
 TEST(DispatchPlan, CopiesWithoutAnInstanceStayHome) {
   const LayerPlacement placement = contiguous_placement(2, 1);
   const std::vector<int32_t> instances = {-1, 1, -1, -1, 0, 1};

@@ -37,9 +37,9 @@ TEST(ModelRuntime, EveryByteOfTheModelIsReadOncePerCluster) {
       run_ranks(ranks, {}, {}, [&](Backend& backend, Communicator& world) {
         ControlChannel control(backend, world);
         const Checkpoint checkpoint = open_checkpoint(test_data(model), control);
-        TensorReader reader(checkpoint.index);
-        const ModelRuntime runtime(checkpoint, reader, small_settings(), backend, world, control);
-        read += reader.bytes_read();
+        CheckpointFiles files(checkpoint.index);
+        const ModelRuntime runtime(checkpoint, files, small_settings(), backend, world, control);
+        read += runtime.tensor_bytes_read();
         int64_t bytes = 0;
         for (const ExpectedTensor& tensor : expected_tensors(checkpoint.config)) {
           bytes += checkpoint.index.at(tensor.name).bytes();
@@ -59,11 +59,11 @@ TEST(ModelRuntime, ReadersTakeTurnsAndStillReadEachByteOnce) {
     run_ranks(4, {}, {}, [&](Backend& backend, Communicator& world) {
       ControlChannel control(backend, world);
       const Checkpoint checkpoint = open_checkpoint(test_data("trained_moe_8e"), control);
-      TensorReader reader(checkpoint.index);
+      CheckpointFiles files(checkpoint.index);
       RuntimeSettings settings = small_settings();
       settings.load_readers_per_node = readers;
-      const ModelRuntime runtime(checkpoint, reader, settings, backend, world, control);
-      read += reader.bytes_read();
+      const ModelRuntime runtime(checkpoint, files, settings, backend, world, control);
+      read += runtime.tensor_bytes_read();
       int64_t bytes = 0;
       for (const CheckpointFile& file : checkpoint.index.files) bytes += file.bytes;
       file_bytes = bytes;
@@ -82,12 +82,13 @@ void with_trained_model(const Use& use) {
   });
 }
 
-/// The plan of the only rank.
+/// The plan of the only rank, with as few slots as the settings allow.
 MemoryPlan plan_of(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                    const Backend& backend) {
   const WorkspaceLimits limits = workspace_limits(checkpoint.config, settings, 1);
-  const MemoryTables tables =
+  MemoryTables tables =
       memory_tables(checkpoint, make_placements({}, checkpoint.config, 1), 0, limits, backend);
+  tables.cache = plan_cache(tables.experts, settings.tiers, 0, backend);
   return plan_memory(checkpoint.config, tables, limits, backend);
 }
 
@@ -112,9 +113,14 @@ TEST(MemoryAdvice, NamesTheSettingThatFits) {
     settings = small_settings();
     settings.max_batch_tokens = settings.largest_unit_rows = 1;
     const MemoryPlan plan = plan_of(checkpoint, settings, backend);
-    // The exchange buffers grow with the ranks, here by some KiB.
-    const int64_t half = plan.total() - plan.of(MemoryCategory::kExperts) / 2 + (64 << 10);
-    EXPECT_EQ(advice({1, 1, half}), "2 hosts like this one with 1 rank each, 2 in all, fit");
+    settings.tiers.expert_slots = 1000;  // all
+    const std::string budget = advice({1, 1, plan.total() + (1 << 20)});
+    ASSERT_TRUE(budget.starts_with("--expert-budget ")) << budget;
+    settings.tiers.expert_slots.reset();
+    settings.tiers.expert_budget = std::stoll(budget.substr(16));
+    EXPECT_LE(plan_of(checkpoint, settings, backend).total(), plan.total() + (1 << 20));
+    EXPECT_GE(*settings.tiers.expert_budget, 1 << 20);
+    settings.tiers.expert_budget.reset();
     // Sixteen ranks of a host hold the dense weights sixteen times.
     EXPECT_NE(advice({16, 16, plan.total()}).find(" like this one with "), std::string::npos);
     EXPECT_EQ(advice({16, 16, plan.total()}).find("16 ranks each"), std::string::npos);

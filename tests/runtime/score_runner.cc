@@ -31,7 +31,10 @@ std::string ScoreSetup::text() const {
   return concat(model, "/", input, " on ", num_ranks, " ranks of ", num_threads,
                 " threads, batches of ", max_batch_tokens, ", exchange buffers of ",
                 exchange_buffer_bytes, " bytes, backend ", static_cast<int>(backend),
-                ", instruction set ", static_cast<int>(instruction_set), ", seed ", seed);
+                ", instruction set ", static_cast<int>(instruction_set), ", seed ", seed, ", ",
+                tiers.expert_slots.value_or(0), " slots, policy ", static_cast<int>(tiers.policy),
+                ", scope ", static_cast<int>(tiers.scope), ", prefetch ",
+                static_cast<int>(tiers.prefetch), ", host budget ", tiers.host_budget);
 }
 
 std::string test_data(const std::string& path) {
@@ -68,6 +71,7 @@ RunOptions run_options(const ScoreSetup& setup) {
   options.placement = setup.placement;
   options.capacity = setup.capacity;
   options.attention_form = setup.attention_form;
+  options.tiers = setup.tiers;
   return options;
 }
 

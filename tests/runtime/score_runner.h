@@ -33,6 +33,7 @@ struct ScoreSetup {
   std::string placement;
   CapacityOptions capacity;
   AttentionForm attention_form = AttentionForm::kExpanded;
+  TierOptions tiers;
   uint64_t seed = 1;
 
   std::string text() const;

@@ -152,14 +152,14 @@ Numbers run_case(const std::string& folder, const TraceCase& trace, int num_rank
   run_ranks(num_ranks, {}, {}, [&](Backend& backend, Communicator& world) {
     ControlChannel control(backend, world);
     const Checkpoint checkpoint = open_checkpoint(test_data(folder), control);
-    TensorReader reader(checkpoint.index);
+    CheckpointFiles files(checkpoint.index);
     Recorder recorder(numbers, mutex);
     RuntimeSettings settings;
     settings.max_batch_tokens = 4096;
     settings.exchange_buffer_bytes = 100000;
     settings.capacity_fraction = trace.fraction();
     settings.observer = &recorder;
-    ModelRuntime model(checkpoint, reader, settings, backend, world, control);
+    ModelRuntime model(checkpoint, files, settings, backend, world, control);
     Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());
     OneStep work(make_unit(trace, checkpoint.config.start_token));
     engine.run(control.rank() == 0 ? &work : nullptr);
