@@ -197,6 +197,10 @@ OptionGroup generation_numerics_options(RunOptions& o) {
 }
 
 OptionGroup execution_options(RunOptions& o) {
+  const auto set_batch_tokens = [&o](const std::string& text) {
+    o.max_batch_tokens.reset();
+    if (text != "auto") o.max_batch_tokens = parse_whole_number(text, 1, kMaxBatchTokens);
+  };
   const auto set_exchange_buffer = [&o](const std::string& text) {
     o.exchange_buffer_bytes = parse_bytes(text, kSmallestExchangeBuffer);
   };
@@ -205,9 +209,10 @@ OptionGroup execution_options(RunOptions& o) {
       {threads_option(o.num_threads),
        {.name = "max-batch-tokens",
         .value_name = "N",
-        .default_text = "4096",
-        .help = "rows of one rank in one step; a longer sequence or batch runs alone",
-        .set = store_whole_number(o.max_batch_tokens, 1, kMaxBatchTokens)},
+        .default_text = "auto",
+        .help = "rows of one rank in one step; a longer sequence or batch runs alone; auto: 4096, "
+                "and where scoring pages experts as many as compute while they load",
+        .set = set_batch_tokens},
        {.name = "exchange-buffer",
         .value_name = "BYTES",
         .default_text = "64MiB",

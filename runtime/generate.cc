@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/base/log.h"
+#include "runtime/batch_choice.h"
 #include "runtime/cache_groups.h"
 #include "runtime/generator.h"
 #include "runtime/model_job.h"
@@ -25,7 +26,8 @@ struct RootState {
 
 GenerationShape generation_shape(const GenerateOptions& options, const ModelConfig& config,
                                  int num_ranks) {
-  GenerationShape shape{options.batch, {}, num_ranks, options.run.max_batch_tokens};
+  GenerationShape shape{
+      options.batch, {}, num_ranks, options.run.max_batch_tokens.value_or(kDefaultBatchTokens)};
   for (const CacheGroup& group : cache_groups(config)) shape.windows.push_back(group.window);
   return shape;
 }

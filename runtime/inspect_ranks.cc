@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "runtime/batch_choice.h"
 #include "runtime/inspect_parts.h"
 #include "runtime/memory_plan.h"
 #include "runtime/placement_file.h"
@@ -35,7 +36,7 @@ std::vector<int64_t> expert_counts(const std::vector<LayerPlacement>& placements
 ReportSection rank_section(const Checkpoint& checkpoint, int num_ranks, const Backend& backend) {
   const RunOptions defaults;
   RuntimeSettings settings;
-  settings.max_batch_tokens = defaults.max_batch_tokens;
+  settings.max_batch_tokens = kDefaultBatchTokens;
   settings.largest_unit_rows = checkpoint.config.trained_positions;
   settings.largest_unit_pages = pages_of(checkpoint.config.trained_positions);
   settings.exchange_buffer_bytes = defaults.exchange_buffer_bytes;

@@ -195,6 +195,30 @@ int64_t share_for_experts(int64_t other_bytes, int64_t expert_bytes, const Topol
   return static_cast<int64_t>(std::max(left, 0.0) * part);
 }
 
+int64_t most_tokens_in_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                              const MemoryTables& tables, int64_t wanted, const Topology& topology,
+                              const Backend& backend, ControlChannel& control) {
+  const auto bytes_with = [&](int64_t tokens) {
+    RuntimeSettings trial = settings;
+    trial.max_batch_tokens = tokens;
+    const WorkspaceLimits limits = workspace_limits(checkpoint.config, trial, control.size());
+    MemoryTables larger = tables;
+    larger.workspace = workspace_table(checkpoint.config, limits, backend);
+    return plan_memory(checkpoint.config, larger, limits, backend).total();
+  };
+  const int64_t now = bytes_with(settings.max_batch_tokens);
+  const int64_t experts = tables.cache.device_bytes;
+  const NodeMemory node = node_memory(now - experts, experts, topology, control);
+  const bool has_budget = settings.tiers.expert_budget || settings.tiers.expert_slots;
+  const int64_t room = has_budget ? (node.free - node.needed()) / node.local_ranks : experts / 4;
+  int64_t good = settings.max_batch_tokens;
+  for (int64_t bad = std::max(wanted, good) + 1; bad - good > 1;) {
+    const int64_t middle = good + (bad - good) / 2;
+    (bytes_with(middle) - now <= room ? good : bad) = middle;
+  }
+  return good;
+}
+
 int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                      const MemoryTables& tables, const WorkspaceLimits& limits,
                      const Topology& topology, const Backend& backend, ControlChannel& control) {

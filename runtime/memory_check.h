@@ -24,6 +24,13 @@ int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settin
 int64_t share_for_experts(int64_t other_bytes, int64_t expert_bytes, const Topology& topology,
                           ControlChannel& control);
 
+/// The most rows of a step, up to `wanted`, with which this rank's buffers still leave its slots
+/// what they have in `tables`, where the options name a budget, or else take no more than a quarter
+/// of it. Never less than the settings'. Collective.
+int64_t most_tokens_in_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                              const MemoryTables& tables, int64_t wanted, const Topology& topology,
+                              const Backend& backend, ControlChannel& control);
+
 /// What a run is tried with.
 struct MemoryTrial {
   int num_ranks = 1;       // of the job

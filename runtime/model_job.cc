@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/base/log.h"
+#include "runtime/batch_choice.h"
 #include "runtime/run_stats.h"
 
 namespace switchyard {
@@ -79,7 +80,10 @@ RunMeta ModelJob::meta() const {
 RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_logprobs,
                                    PlacementText placement) const {
   RuntimeSettings settings;
-  settings.max_batch_tokens = options_.max_batch_tokens;
+  settings.max_batch_tokens = options_.max_batch_tokens.value_or(kDefaultBatchTokens);
+  const bool is_scoring = summary.cache_pages.empty();
+  settings.batch_tokens =
+      options_.max_batch_tokens || !is_scoring ? BatchTokens::kGiven : BatchTokens::kMayGrow;
   settings.largest_unit_rows = summary.largest_unit_rows;
   settings.largest_unit_pages = summary.largest_unit_pages;
   settings.total_rows = summary.total_rows;

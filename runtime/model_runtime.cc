@@ -6,6 +6,7 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/log.h"
 #include "kernels/base/text_table.h"
+#include "runtime/batch_choice.h"
 #include "runtime/host_memory.h"
 #include "runtime/memory_check.h"
 #include "runtime/reading_turns.h"
@@ -43,7 +44,8 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
       experts_(world.split(0, world.rank())),
       compute_(backend.make_stream(StreamKind::kCompute)),
       exchange_(backend.make_stream(StreamKind::kExchange)),
-      clock_(backend, compute_) {
+      clock_(backend, compute_),
+      max_batch_tokens_(settings.max_batch_tokens) {
   const ModelConfig& config = checkpoint.config;
   control_.agree(
       [&] {
@@ -51,11 +53,14 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
         limits_ = workspace_limits(config, settings, world.size());
       },
       {.phase = "set-up"});
-  schedule_limits_ =
-      ScheduleLimits::make(world.size(), std::min(settings.max_batch_tokens, limits_.max_rows),
-                           limits_.max_pages, config.hidden_size);
   const Topology topology = discover_topology(control);
-  const MemoryTables tables = plan_tables(settings, topology);
+  MemoryTables tables = plan_tables(settings, topology);
+  if (settings.batch_tokens == BatchTokens::kMayGrow) {
+    tables = grow_batch(settings, topology, sources, tables);
+  }
+  schedule_limits_ =
+      ScheduleLimits::make(world.size(), std::min(max_batch_tokens_, limits_.max_rows),
+                           limits_.max_pages, config.hidden_size);
   planned_bytes_ = resident_bytes() +
                    check_memory(checkpoint, settings, tables, limits_, topology, backend, control);
   load(tables, settings, topology, sources);
@@ -103,6 +108,48 @@ MemoryTables ModelRuntime::plan_tables(const RuntimeSettings& settings, const To
         tables.cache.host_slots > 0 ? "host memory and files" : "files", " when they are needed");
   }
   return tables;
+}
+
+MemoryTables ModelRuntime::grow_batch(RuntimeSettings settings, const Topology& topology,
+                                      TensorSources& sources, const MemoryTables& tables) {
+  constexpr CollectiveLabel kLabel{.phase = "choice of the batch", .patience = Patience::kForever};
+  const int64_t paged = tables.cache.num_experts - tables.cache.num_slots;
+  if (control_.all_max(paged, kLabel) == 0) return tables;
+  SweepCosts costs;
+  control_.agree(
+      [&] {
+        if (paged == 0) return;
+        const double part =
+            static_cast<double>(paged) / static_cast<double>(tables.cache.num_experts);
+        costs.load_bytes = static_cast<int64_t>(
+            part * static_cast<double>(resident_expert_bytes(tables.experts, backend_)));
+        costs.load_rate = measure_load_rate(checkpoint_, tables.experts, tables.cache.load_threads,
+                                            sources, backend_, compute_);
+        costs.operation_rate = measure_operation_rate(backend_, compute_);
+        costs.operations_a_token = operations_per_token(checkpoint_.config);
+      },
+      kLabel);
+  TokenLimits limits;
+  limits.in_input = settings.total_rows < 0
+                        ? kDefaultBatchTokens
+                        : (settings.total_rows + control_.size() - 1) / control_.size();
+  const int64_t wanted = paged == 0 ? 0 : costs.balanced_tokens();
+  limits.fit_in_memory =
+      most_tokens_in_memory(checkpoint_, settings, tables, wanted, topology, backend_, control_);
+  TokenChoice choice;
+  if (paged > 0) choice = choose_tokens(costs, limits);
+  // The rank with the longest sweep decides; where memory ends it does for all.
+  const int64_t most = control_.all_max(choice.tokens, kLabel);
+  settings.max_batch_tokens =
+      std::max(kDefaultBatchTokens,
+               std::min({most, -control_.all_max(-limits.fit_in_memory, kLabel), limits.in_input}));
+  if (control_.rank() == 0) {
+    log_info("--max-batch-tokens auto: ", settings.max_batch_tokens,
+             choice.reason.empty() ? "" : ": ", choice.reason);
+  }
+  max_batch_tokens_ = settings.max_batch_tokens;
+  limits_ = workspace_limits(checkpoint_.config, settings, control_.size());
+  return plan_tables(settings, topology);
 }
 
 void ModelRuntime::load(const MemoryTables& tables, const RuntimeSettings& settings,

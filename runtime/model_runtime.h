@@ -50,6 +50,9 @@ class ModelRuntime {
  private:
   /// Decides how many experts have slots, and with it the buffers that paging needs.
   MemoryTables plan_tables(const RuntimeSettings& settings, const Topology& topology);
+  /// The tables for as many rows a step as hide a sweep's loading. Collective.
+  MemoryTables grow_batch(RuntimeSettings settings, const Topology& topology,
+                          TensorSources& sources, const MemoryTables& tables);
   void load(const MemoryTables& tables, const RuntimeSettings& settings, const Topology& topology,
             TensorSources& sources);
 
@@ -63,6 +66,7 @@ class ModelRuntime {
   std::vector<LayerPlacement> placements_;
   WorkspaceLimits limits_;
   ScheduleLimits schedule_limits_;
+  int64_t max_batch_tokens_;  // rows of a step: the settings', or more where that hides loading
   std::unique_ptr<ModelWeights> weights_;
   std::unique_ptr<ExpertCache> cache_;
   std::unique_ptr<Workspace> workspace_;

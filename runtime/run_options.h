@@ -61,8 +61,8 @@ struct RunOptions {
   AttentionForm attention_form = AttentionForm::kExpanded;  // of latent attention
   CapacityOptions capacity;
 
-  int num_threads = 0;              // of this rank, the calling one included; 0: chosen by us
-  int64_t max_batch_tokens = 4096;  // rows of one rank in one step
+  int num_threads = 0;  // of this rank, the calling one included; 0: chosen by us
+  std::optional<int64_t> max_batch_tokens;  // rows of one rank in one step; none: chosen by us
   int64_t exchange_buffer_bytes = int64_t{64} << 20;  // of each rank
   TierOptions tiers;
   WeightQuantization quantization;    // what the checkpoint keeps in more bits is quantised to this

@@ -14,9 +14,13 @@
 
 namespace switchyard {
 
+/// Whether a step may have more rows than was said, where that hides loading behind computing.
+enum class BatchTokens : uint8_t { kGiven, kMayGrow };
+
 /// What bounds the steps of a run.
 struct RuntimeSettings {
   int64_t max_batch_tokens = 0;  ///< rows of one rank in one step
+  BatchTokens batch_tokens = BatchTokens::kGiven;
   /// Rows and key/value pages of the largest unit that may come, and rows of all that will come
   /// (-1: not known).
   int64_t largest_unit_rows = 0;
