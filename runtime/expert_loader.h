@@ -43,6 +43,7 @@ struct ExpertLoaderParts {
   Backend& backend;
   HostTier& host_tier;
   int64_t num_threads = 1;
+  FileCaching caching = FileCaching::kPageCache;
   Trace* trace = nullptr;
 };
 

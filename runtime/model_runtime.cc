@@ -161,7 +161,7 @@ void ModelRuntime::load(const MemoryTables& tables, const RuntimeSettings& setti
       ExpertCacheParts{checkpoint_, tables.experts, tables.cache, settings.tiers,
                        local_uses(settings.expert_uses, tables.experts), sources, backend_,
                        compute_, settings.trace});
-  const std::unique_ptr<TensorSource> source = sources.open();
+  const std::unique_ptr<TensorSource> source = sources.open(FileCaching::kPageCache);
   if (config.position_kind == PositionKind::kSinusoidal) {
     backend_.sinusoidal_positions(compute_, {weights_->positions(), config.position_offset - 1});
   }

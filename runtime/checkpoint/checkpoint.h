@@ -11,6 +11,7 @@
 
 #include "kernels/base/dtype.h"
 #include "parallel/control_channel.h"
+#include "runtime/checkpoint/random_file.h"
 #include "runtime/checkpoint/tensor_source.h"
 #include "runtime/model_config.h"
 
@@ -143,8 +144,8 @@ Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control
 /// Reads byte ranges of a checkpoint's files, counting them. One thread at a time.
 class TensorReader : public TensorSource {
  public:
-  explicit TensorReader(const CheckpointIndex& index);
-  ~TensorReader() override;
+  explicit TensorReader(const CheckpointIndex& index,
+                        FileCaching caching = FileCaching::kPageCache);
 
   /// See TensorSource. Tensors in several extents or parts are read across them; non-contiguous
   /// ones are gathered through at most kStridedStagingBytes; encoded ones are decoded in place, of
@@ -157,7 +158,6 @@ class TensorReader : public TensorSource {
   int64_t bytes_read() const override { return bytes_read_; }
 
  private:
-  class File;
   /// Elements that are wanted, and where.
   struct Range {
     int64_t first = 0;
@@ -166,7 +166,7 @@ class TensorReader : public TensorSource {
     const std::string& what;  // whose, for messages
   };
 
-  File& open(int32_t file);
+  RandomFile& open(int32_t file);
   void read_entry(const TensorEntry& entry, const Range& range);
   /// As read_entry, in a type that is as wide as the entry's or wider.
   void read_widened(const TensorEntry& entry, DType dtype, const Range& range);
@@ -180,7 +180,8 @@ class TensorReader : public TensorSource {
   void read_mxfp4(const TensorEntry& entry, const Range& range);
 
   const CheckpointIndex& index_;
-  std::vector<std::unique_ptr<File>> files_;
+  const FileCaching caching_;
+  std::vector<std::unique_ptr<RandomFile>> files_;
   int64_t bytes_read_ = 0;
 };
 
@@ -189,7 +190,9 @@ class CheckpointFiles : public TensorSources {
  public:
   /// The index must outlive the object and what it opens.
   explicit CheckpointFiles(const CheckpointIndex& index) : index_(index) {}
-  std::unique_ptr<TensorSource> open() override { return std::make_unique<TensorReader>(index_); }
+  std::unique_ptr<TensorSource> open(FileCaching caching) override {
+    return std::make_unique<TensorReader>(index_, caching);
+  }
 
  private:
   const CheckpointIndex& index_;

@@ -8,11 +8,22 @@
 #include <cerrno>
 #include <functional>
 
+#include "kernels/base/aligned_buffer.h"
 #include "kernels/base/error.h"
 
 namespace switchyard {
 
-RandomFile::RandomFile(std::string path) : path_(std::move(path)) {
+namespace {
+
+int64_t block_remainder(const void* address) {
+  return static_cast<int64_t>(reinterpret_cast<uintptr_t>(address) %
+                              static_cast<uintptr_t>(kDirectBlock));
+}
+
+}  // namespace
+
+RandomFile::RandomFile(std::string path, FileCaching caching)
+    : path_(std::move(path)), caching_(caching) {
   do {
     // Non-blocking, so that a pipe in the place of a file is refused instead of waited for.
     descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -26,18 +37,66 @@ RandomFile::RandomFile(std::string path) : path_(std::move(path)) {
     fail_input(path_, ": is not a regular file");
   }
   size_ = status.st_size;
+#ifdef O_DIRECT
+  // Refused by file systems that have no disk, or know no way around the cache.
+  is_direct_ = caching_ == FileCaching::kDirect &&
+               ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) | O_DIRECT) == 0;
+#endif
 }
 
 RandomFile::~RandomFile() { ::close(descriptor_); }
+
+void RandomFile::use_page_cache() {
+#ifdef O_DIRECT
+  ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) & ~O_DIRECT);
+#endif
+  is_direct_ = false;
+}
+
+int64_t RandomFile::read_once(int64_t offset, int64_t bytes, void* to) {
+  // One call moves at most 2 GiB on Linux; 1 GiB keeps every count in range.
+  const auto part = static_cast<size_t>(std::min<int64_t>(bytes, int64_t{1} << 30));
+  for (;;) {
+    const ssize_t got = ::pread(descriptor_, to, part, offset);
+    if (got >= 0 || (errno != EINTR && (errno != EINVAL || !is_direct_))) {
+      if (got > 0 && caching_ == FileCaching::kDirect && !is_direct_) {
+        ::posix_fadvise(descriptor_, offset, got, POSIX_FADV_DONTNEED);
+      }
+      return got;
+    }
+    // Some file systems take the flag and refuse the reads, or ask for larger blocks.
+    if (errno == EINVAL) use_page_cache();
+  }
+}
+
+int64_t RandomFile::read_blocks(int64_t offset, int64_t bytes, char* to) {
+  const int64_t skip = offset % kDirectBlock;
+  const int64_t shift = block_remainder(to) - skip;
+  if (skip == 0 && shift == 0 && bytes >= kDirectBlock) {
+    return read_once(offset, bytes - bytes % kDirectBlock, to);
+  }
+  // One for all files that a thread reads: a checkpoint may have a thousand.
+  static thread_local AlignedBuffer bounce;
+  if (bounce.data() == nullptr) bounce = AlignedBuffer(kBounceBytes);
+  // Where only the ends are unaligned, the next block begins a read without the buffer.
+  const int64_t most = shift == 0 ? kDirectBlock : kBounceBytes;
+  char* blocks = bounce.as<char>();
+  const int64_t got = read_once(offset - skip, std::min(most, whole_blocks(skip + bytes)), blocks);
+  if (got < 0) return got;
+  const int64_t useful = std::clamp<int64_t>(got - skip, 0, bytes);
+  std::memcpy(to, blocks + skip, static_cast<size_t>(useful));
+  return useful;
+}
+
+int64_t RandomFile::read_some(int64_t offset, int64_t bytes, char* to) {
+  return is_direct_ ? read_blocks(offset, bytes, to) : read_once(offset, bytes, to);
+}
 
 void RandomFile::read_at(int64_t offset, int64_t bytes, void* to, std::string_view what) {
   char* cursor = static_cast<char*>(to);
   int64_t done = 0;
   while (done < bytes) {
-    // One call moves at most 2 GiB on Linux; 1 GiB keeps every count in range.
-    const auto part = static_cast<size_t>(std::min<int64_t>(bytes - done, int64_t{1} << 30));
-    const ssize_t got = ::pread(descriptor_, cursor + done, part, offset + done);
-    if (got < 0 && errno == EINTR) continue;
+    const int64_t got = read_some(offset + done, bytes - done, cursor + done);
     if (got < 0) {
       fail_input(path_, ": reading ", what, " at byte ", offset + done,
                  " failed: ", std::strerror(errno));
@@ -51,12 +110,18 @@ void RandomFile::read_at(int64_t offset, int64_t bytes, void* to, std::string_vi
   }
 }
 
-uint64_t RandomFile::identity() const {
+uint64_t RandomFile::identity() {
   constexpr int64_t kTailBytes = int64_t{64} << 10;
   std::string tail(static_cast<size_t>(std::min(size_, kTailBytes)), '\0');
-  const ssize_t count =
-      pread(descriptor_, tail.data(), tail.size(), size_ - static_cast<int64_t>(tail.size()));
-  tail.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  const int64_t begin = size_ - static_cast<int64_t>(tail.size());
+  const auto bytes = static_cast<int64_t>(tail.size());
+  int64_t done = 0;
+  while (done < bytes) {
+    const int64_t got = read_some(begin + done, bytes - done, tail.data() + done);
+    if (got <= 0) break;
+    done += got;
+  }
+  tail.resize(static_cast<size_t>(done));
   return std::hash<std::string>{}(tail) ^ static_cast<uint64_t>(size_);
 }
 

@@ -5,7 +5,6 @@
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/encoded_read.h"
-#include "runtime/checkpoint/random_file.h"
 #include "runtime/checkpoint/strided_read.h"
 
 namespace switchyard {
@@ -19,21 +18,14 @@ char* tail(char* to, int64_t total, int64_t bytes) { return to + total - bytes; 
 
 }  // namespace
 
-class TensorReader::File : public RandomFile {
- public:
-  using RandomFile::RandomFile;
-};
+TensorReader::TensorReader(const CheckpointIndex& index, FileCaching caching)
+    : index_(index), caching_(caching), files_(index.files.size()) {}
 
-TensorReader::TensorReader(const CheckpointIndex& index)
-    : index_(index), files_(index.files.size()) {}
-
-TensorReader::~TensorReader() = default;
-
-TensorReader::File& TensorReader::open(int32_t number) {
-  std::unique_ptr<File>& file = files_.at(static_cast<size_t>(number));
+RandomFile& TensorReader::open(int32_t number) {
+  std::unique_ptr<RandomFile>& file = files_.at(static_cast<size_t>(number));
   if (file == nullptr) {
     const CheckpointFile& expected = index_.files[static_cast<size_t>(number)];
-    file = std::make_unique<File>(expected.path);
+    file = std::make_unique<RandomFile>(expected.path, caching_);
     if (file->identity() != expected.identity) {
       fail_input(expected.path, ": is another file here than where its header was read; put the ",
                  "same checkpoint on every host, and do not change it during a run");
@@ -86,7 +78,7 @@ void TensorReader::read_plain(const TensorEntry& entry, const Range& range) {
   if (entry.is_contiguous()) {
     return read_bytes(entry, range.first * item, range.count * item, range.to, range.what);
   }
-  File& file = open(entry.file);
+  RandomFile& file = open(entry.file);
   const int64_t before = file.bytes_read();
   strided_read(file, entry, range.first, range.count, range.to, range.what);
   bytes_read_ += file.bytes_read() - before;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "runtime/checkpoint/random_file.h"
+
 namespace switchyard {
 
 struct TensorEntry;
@@ -34,7 +36,8 @@ class TensorSources {
   TensorSources& operator=(const TensorSources&) = delete;
   virtual ~TensorSources() = default;
 
-  virtual std::unique_ptr<TensorSource> open() = 0;
+  /// What is not in a file has nothing to cache.
+  virtual std::unique_ptr<TensorSource> open(FileCaching caching) = 0;
 };
 
 }  // namespace switchyard

@@ -29,7 +29,7 @@ class SyntheticSource : public TensorSource {
 class SyntheticSources : public TensorSources {
  public:
   explicit SyntheticSources(const ModelConfig& config) : config_(config) {}
-  std::unique_ptr<TensorSource> open() override {
+  std::unique_ptr<TensorSource> open(FileCaching) override {
     return std::make_unique<SyntheticSource>(config_);
   }
 

@@ -15,7 +15,8 @@ namespace switchyard {
 /// Made empty and unique, removed with all it holds.
 class TempFolder {
  public:
-  TempFolder() : path_((std::filesystem::temp_directory_path() / "switchyard-XXXXXX").string()) {
+  explicit TempFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path())
+      : path_((parent / "switchyard-XXXXXX").string()) {
     if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot make " + path_);
   }
   TempFolder(const TempFolder&) = delete;
