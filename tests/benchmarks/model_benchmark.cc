@@ -4,8 +4,6 @@
 //   [--layers N] [--experts N] [--tokens N] [--length N] [--threads N]
 #include <sys/resource.h>
 
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -14,8 +12,10 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/log.h"
 #include "kernels/base/text_table.h"
+#include "runtime/batch_choice.h"
 #include "runtime/model_runtime.h"
 #include "tests/benchmarks/machine_limits.h"
+#include "tests/benchmarks/repeated_step.h"
 #include "tests/benchmarks/synthetic_model.h"
 
 namespace switchyard {
@@ -53,74 +53,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-/// One step of random sequences, again and again, and a check that each time gives the same bits.
-class RepeatedStep : public StepWork {
- public:
-  RepeatedStep(const Options& options, const ModelConfig& config, int repeats) : repeats_(repeats) {
-    header_.kind = StepKind::kRun;
-    const int64_t length = std::min(options.length, config.max_positions - 1);
-    for (int64_t i = 0; i < options.tokens / length; ++i) {
-      StepSequence& sequence = header_.units.emplace_back().sequences.emplace_back();
-      sequence.sequence = i;
-      for (int64_t t = 0; t < length; ++t) {
-        const int64_t id = 4 + (i * 7919 + t * 104729) % (config.vocab_size - 4);
-        sequence.input_ids.push_back(static_cast<int32_t>(id));
-      }
-      sequence.target_ids = sequence.input_ids;
-      tokens_ += length;
-    }
-  }
-
-  StepHeader next() override {
-    if (seconds_.size() == static_cast<size_t>(repeats_)) return {};
-    begin_ = std::chrono::steady_clock::now();
-    return header_;
-  }
-
-  void consume(std::vector<SequenceOutput> outputs) override {
-    seconds_.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
-    std::map<int64_t, std::vector<float>> logprobs;
-    for (SequenceOutput& output : outputs) logprobs[output.sequence] = std::move(output.logprobs);
-    if (first_.empty()) first_ = logprobs;
-    same_ = same_ && first_ == logprobs && !first_.empty();
-  }
-
-  std::string describe(const NonFiniteError& error) const override { return error.what(); }
-
-  int64_t tokens() const { return tokens_; }
-  bool same() const { return same_; }
-  double median_seconds() const {
-    std::vector<double> sorted = seconds_;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
-
- private:
-  int repeats_;
-  StepHeader header_;
-  std::map<int64_t, std::vector<float>> first_;
-  std::chrono::steady_clock::time_point begin_;
-  std::vector<double> seconds_;
-  int64_t tokens_ = 0;
-  bool same_ = true;
-};
-
-/// Multiply-adds times two of one token's matmuls (attention scores left out).
-double operations_per_token(const ModelConfig& config) {
-  const double width = static_cast<double>(config.hidden_size);
-  double operations = 2.0 * width * static_cast<double>(config.vocab_size);
-  for (const FfnKind kind : config.layers) {
-    operations += 8.0 * width * width;
-    operations += kind == FfnKind::kDense
-                      ? 4.0 * width * static_cast<double>(config.ffn_size)
-                      : 2.0 * width * static_cast<double>(config.router.num_experts) +
-                            4.0 * width * static_cast<double>(config.expert_ffn_size) *
-                                static_cast<double>(config.router.top_k);
-  }
-  return operations;
-}
-
 double peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -151,7 +83,7 @@ int run(const Options& options) {
   settings.exchange_buffer_bytes = int64_t{64} << 20;
   ModelRuntime model(checkpoint, *sources, settings, *backend, *world, control);
   Engine engine(control, model.transformer(), model.clock(), model.schedule_limits());
-  RepeatedStep work(options, config, kRepeats);
+  RepeatedStep work({options.tokens, options.length}, config, kRepeats);
   engine.run(world->rank() == 0 ? &work : nullptr);
   const std::vector<RankStats> stats = gather_stats(model.stats(engine), control);
   const int64_t peak = control.all_max(static_cast<int64_t>(peak_resident_bytes()), {});
