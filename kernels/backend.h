@@ -72,7 +72,8 @@ class Backend {
   /// Bytes of a packed matrix; a multiple of 64.
   virtual int64_t packed_bytes(const WeightSpec& spec) const = 0;
   /// Packs rows [first_row, first_row + num_rows) of the matrix from `host_rows` (row-major, the
-  /// spec's dtype, any alignment). Packing all rows, in any pieces and order, defines the weight.
+  /// spec's dtype, any alignment), and quantises them if the spec says so. Packing all rows, in any
+  /// pieces and order, defines the weight.
   virtual void pack_weight(Stream& stream, const void* host_rows, int64_t first_row,
                            int64_t num_rows, const Weight& weight) = 0;
 

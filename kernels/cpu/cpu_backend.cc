@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/matmul_driver.h"
 #include "kernels/cpu/packing.h"
+#include "kernels/cpu/quantize.h"
 
 namespace switchyard {
 namespace {
@@ -71,7 +72,15 @@ void CpuBackendBase::pack_weight(Stream& stream, const void* host_rows, int64_t 
   if (num_rows == 0) return;
   check.host_memory("host_rows", host_rows);
   const Weight target{weight.spec, check.address("weight", weight.data, packed_bytes(weight.spec))};
-  queue_of(stream).enqueue([=] { cpu::pack_rows(host_rows, first_row, num_rows, target); });
+  HostQueue& queue = queue_of(stream);
+  if (!weight.spec.quantization.is_on()) {
+    queue.enqueue([=] { cpu::pack_rows(host_rows, first_row, num_rows, target); });
+    return;
+  }
+  OpContext& context = queue.context();
+  queue.enqueue([=, &context] {
+    cpu::quantize_rows(context.kernels, context.pool, host_rows, first_row, num_rows, target);
+  });
 }
 
 int64_t CpuBackendBase::key_value_page_bytes(const KeyValueSpec& spec) const {

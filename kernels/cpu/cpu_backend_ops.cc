@@ -58,6 +58,7 @@ void CpuBackendBase::embed(Stream& stream, const EmbedArgs& args) {
   const Arguments check = arguments("embed");
   const int64_t tokens = args.ids.shape[0];
   const int64_t width = args.table.spec.cols;
+  check.require(!args.table.spec.quantization.is_on(), "table", "is quantised");
   cpu::EmbedParams params;
   params.ids = check.i32("ids", args.ids, {tokens});
   params.table =

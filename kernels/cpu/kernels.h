@@ -11,6 +11,8 @@ namespace switchyard {
 namespace cpu {
 struct AttentionBlock;
 struct AttentionParams;
+struct FittedGroup;
+struct GroupWeights;
 struct LayerNormParams;
 struct LogNormaliser;
 struct OddsRow;
@@ -34,6 +36,16 @@ struct CpuKernels {
                     float* packed) = nullptr;
   void (*matmul_block)(const cpu::MatmulBlock& block) = nullptr;
   void (*unpack_row)(const void* packed, DType dtype, int64_t k, int64_t row, float* out) = nullptr;
+
+  /// Fits one group of weights in 16 rows to codes of `bits` bits. `units` [16], used for 3 and 2
+  /// bits, are the rows' units of scales; see cpu/quantized_layout.h.
+  void (*fit_group)(const cpu::GroupWeights& group, int bits, const float* units,
+                    const cpu::FittedGroup& out) = nullptr;
+  /// The scales [16] that the groups ask for where scales are coded; NaN where a weight is not
+  /// finite.
+  void (*group_scales)(const cpu::GroupWeights& group, int bits, float* scales) = nullptr;
+  /// Widens `count` fp32, fp16 or bf16 elements of any alignment.
+  void (*widen)(const void* from, DType dtype, int64_t count, float* to) = nullptr;
 
   void (*layer_norm_row)(const cpu::LayerNormParams& params, int64_t row) = nullptr;
   void (*rms_norm_head)(const cpu::RmsNormHead& head) = nullptr;

@@ -8,7 +8,8 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/layer_norm_impl.h"
 #include "kernels/cpu/log_probs_impl.h"
-#include "kernels/cpu/matmul_impl.h"
+#include "kernels/cpu/matmul_quantized_impl.h"
+#include "kernels/cpu/quantize_impl.h"
 #include "kernels/cpu/rms_norm_impl.h"
 #include "kernels/cpu/rope_impl.h"
 #include "kernels/cpu/route_impl.h"
@@ -28,6 +29,9 @@ constexpr CpuKernels make_kernels(InstructionSet set) {
   table.pack_tile = &pack_tile<Vec>;
   table.matmul_block = &matmul_block<Vec>;
   table.unpack_row = &unpack_row<Vec>;
+  table.fit_group = &fit_group<Vec>;
+  table.group_scales = &group_scales<Vec>;
+  table.widen = &widen<Vec>;
   table.layer_norm_row = &layer_norm_row<Vec>;
   table.rms_norm_head = &rms_norm_head<Vec>;
   table.rope_table_row = &rope_table_row<Vec>;

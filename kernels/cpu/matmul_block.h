@@ -3,12 +3,11 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/quantized_layout.h"
 #include "kernels/ops.h"
 
 namespace switchyard::cpu {
 
-/// Outputs in one panel of a packed weight: two AVX-512 registers, four AVX2 registers.
-inline constexpr int64_t kPanelWidth = 32;
 /// More rows than any instruction set's register tile has.
 inline constexpr int kMaxTileRows = 12;
 /// Most rows of a block: 384 x 32 partial sums are 48 KiB of scratch, a corner of any L2 cache.
@@ -36,7 +35,8 @@ struct MatmulBlock {
   TilePartition tiles;
   int64_t k = 0;
   const void* panels = nullptr;  // the weight's first panel
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;     // of weights that are not quantised
+  QuantizedLayout quantized;
   int64_t first_panel = 0;
   int64_t num_panels = 0;
   int64_t n = 0;                // outputs of the whole weight: row stride of residual

@@ -81,6 +81,7 @@ class MatmulRun {
     unit.num_rows = num_rows;
     unit.tiles = cut_into_tiles(num_rows, kernels_.tile_rows);
     unit.packed_rows = job.x_row(first_row);
+    if (job.w.spec.quantization.is_on()) unit.quantized = layout_of(job.w.spec);
     // One row is its own packed form: many experts of one row each need no copy.
     if (num_rows > 1) unit.packed_rows = plan_packing(unit, k);
     num_panels_ += num_panels(job.w.spec.rows);
@@ -149,6 +150,7 @@ class MatmulRun {
          .k = job.w.spec.cols,
          .panels = job.w.data,
          .dtype = job.w.spec.dtype,
+         .quantized = unit.quantized,
          .first_panel = first_panel,
          .num_panels = std::min(unit.panels_per_task, num_panels(n) - first_panel),
          .n = n,

@@ -53,6 +53,7 @@ class MatmulScratch {
     int64_t num_rows = 0;
     TilePartition tiles;
     const float* packed_rows = nullptr;  // the job's own rows if they need no packing
+    QuantizedLayout quantized;
     int64_t panels_per_task = 0;
     int64_t first_task = 0;  // of the units' tasks in a row
   };

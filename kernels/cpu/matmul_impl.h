@@ -32,14 +32,21 @@ struct MatmulShape {
 
 struct StoredF32 {
   using Element = float;
+  static constexpr bool kIsInMemory = true;  // and asks for prefetching; else in the L1 cache
   template <class Vec>
   static Vec load(const float* p) {
     return Vec::load(p);
   }
 };
 
+/// What was widened into scratch.
+struct WidenedF32 : StoredF32 {
+  static constexpr bool kIsInMemory = false;
+};
+
 struct StoredF16 {
   using Element = uint16_t;
+  static constexpr bool kIsInMemory = true;
   template <class Vec>
   static Vec load(const uint16_t* p) {
     return Vec::load_f16(p);
@@ -48,6 +55,7 @@ struct StoredF16 {
 
 struct StoredBF16 {
   using Element = uint16_t;
+  static constexpr bool kIsInMemory = true;
   template <class Vec>
   static Vec load(const uint16_t* p) {
     return Vec::load_bf16(p);
@@ -94,7 +102,9 @@ template <class Vec, class Stored, int kRows, int kPanels, int kVecs>
   for (int64_t i = 0; i < pass.depth; ++i) {
     for (int p = 0; p < kPanels; ++p) {
       const Element* panel = b + p * pass.panel_elements;
-      if (kRows <= kPrefetchRows) prefetch_ahead<Vec>(panel, 16 * kVecs * sizeof(Element));
+      if (Stored::kIsInMemory && kRows <= kPrefetchRows) {
+        prefetch_ahead<Vec>(panel, 16 * kVecs * sizeof(Element));
+      }
       // Weights first: a loop over rows inside keeps one broadcast alive at a time. The other way
       // round all twelve are, and sums spill to memory in every step.
       Vec w[kVecs];
@@ -256,7 +266,7 @@ void reuse_panels(const MatmulBlock& block) {
       const auto* piece = weights + (panel * block.k + first) * kPanelWidth;
       if (widen) {
         widen_weights<Vec, Stored>(piece, depth * kPanelWidth, widened);
-        run_tiles<Vec, StoredF32>(block, widened, first, depth);
+        run_tiles<Vec, WidenedF32>(block, widened, first, depth);
       } else {
         run_tiles<Vec, Stored>(block, piece, first, depth);
       }
@@ -271,18 +281,6 @@ void matmul_block_of(const MatmulBlock& block) {
     stream_panels<Vec, Stored>(block);
   } else {
     reuse_panels<Vec, Stored>(block);
-  }
-}
-
-/// Computes a block; see MatmulBlock.
-template <class Vec>
-void matmul_block(const MatmulBlock& block) {
-  if (block.dtype == DType::kF16) {
-    matmul_block_of<Vec, StoredF16>(block);
-  } else if (block.dtype == DType::kBF16) {
-    matmul_block_of<Vec, StoredBF16>(block);
-  } else {
-    matmul_block_of<Vec, StoredF32>(block);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/base/error.h"
+#include "kernels/cpu/quantized_layout.h"
 
 namespace switchyard::cpu {
 namespace {
@@ -97,6 +98,7 @@ int64_t packed_bytes(const WeightSpec& spec) {
                "; the CPU computes with fp32, fp16 and bf16");
   }
   SWITCHYARD_CHECK(spec.rows >= 0 && spec.cols >= 0, "a weight [", spec.rows, ", ", spec.cols, "]");
+  if (spec.quantization.is_on()) return num_panels(spec.rows) * layout_of(spec).panel_bytes;
   return num_panels(spec.rows) * kPanelWidth * spec.cols * size_of(spec.dtype);
 }
 
@@ -105,6 +107,7 @@ void pack_rows(const void* host_rows, int64_t first_row, int64_t num_rows, const
   const int64_t end = first_row + num_rows;
   SWITCHYARD_CHECK(first_row >= 0 && num_rows >= 0 && end <= spec.rows, "rows [", first_row, ", ",
                    end, ") of ", spec.rows);
+  SWITCHYARD_CHECK(!spec.quantization.is_on(), "quantize_rows packs quantised weights");
   const int64_t element_bytes = size_of(spec.dtype);
   const char* source = static_cast<const char*>(host_rows);
   for (int64_t row = first_row; row < end;) {
@@ -123,6 +126,7 @@ void pack_rows(const void* host_rows, int64_t first_row, int64_t num_rows, const
 }
 
 void unpack_row(const CpuKernels& kernels, const Weight& weight, int64_t row, float* out) {
+  SWITCHYARD_CHECK(!weight.spec.quantization.is_on(), "rows of a quantised weight");
   SWITCHYARD_ASSERT(row >= 0 && row < weight.spec.rows, "row ", row, " of ", weight.spec.rows);
   kernels.unpack_row(weight.data, weight.spec.dtype, weight.spec.cols, row, out);
 }

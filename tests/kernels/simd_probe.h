@@ -17,6 +17,10 @@ struct SimdProbe {
   int num_functions;
   void (*load_f16)(const uint16_t* from, float* out);
   void (*load_bf16)(const uint16_t* from, float* out);
+  /// The integers that IntVec loads, stored as they are.
+  void (*load_u8)(const uint8_t* from, uint32_t* out);
+  void (*load_u16)(const uint16_t* from, uint32_t* out);
+  void (*load_u32)(const uint32_t* from, uint32_t* out);
   void (*load_partial)(const float* from, int n, float* out);
   void (*store_partial)(const float* from, int n, float* out);
   uint32_t (*first_lanes)(int n);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <map>
@@ -187,6 +188,22 @@ TEST_P(SimdTest, WidensEveryHalf) {
       ASSERT_TRUE(same(bf16[i], bf16_to_f32(halves[i]))) << halves[i];
     }
   }
+}
+
+TEST_P(SimdTest, LoadsWidenWholeNumbersAtAnyAlignment) {
+  std::array<uint8_t, 34> bytes;
+  for (uint32_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 41 + 100);
+  std::array<uint32_t, 16> out;
+  probe().load_u8(bytes.data() + 1, out.data());
+  for (size_t i = 0; i < 16; ++i) EXPECT_EQ(out[i], bytes[1 + i]);
+  std::array<uint16_t, 17> halves;
+  std::memcpy(halves.data(), bytes.data(), sizeof(halves));
+  probe().load_u16(halves.data() + 1, out.data());
+  for (size_t i = 0; i < 16; ++i) EXPECT_EQ(out[i], halves[1 + i]);
+  std::array<uint32_t, 17> words;
+  for (uint32_t i = 0; i < 17; ++i) words[i] = i * 0x9E3779B9u;
+  probe().load_u32(words.data() + 1, out.data());
+  for (size_t i = 0; i < 16; ++i) EXPECT_EQ(out[i], words[1 + i]);
 }
 
 TEST_P(SimdTest, PartialLoadsAndStoresTouchTheirLanesOnly) {

@@ -18,6 +18,24 @@ struct IntVec {
   __m256i lo, hi;
 
   static IntVec set1(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static IntVec load(const uint32_t* p) {
+    const auto* from = reinterpret_cast<const __m256i*>(p);
+    return {_mm256_loadu_si256(from), _mm256_loadu_si256(from + 1)};
+  }
+  static IntVec load_u16(const uint16_t* p) {
+    const auto* from = reinterpret_cast<const __m128i*>(p);
+    return {_mm256_cvtepu16_epi32(_mm_loadu_si128(from)),
+            _mm256_cvtepu16_epi32(_mm_loadu_si128(from + 1))};
+  }
+  static IntVec load_u8(const uint8_t* p) {
+    const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepu8_epi32(all), _mm256_cvtepu8_epi32(_mm_srli_si128(all, 8))};
+  }
+  void store(uint32_t* p) const {
+    auto* to = reinterpret_cast<__m256i*>(p);
+    _mm256_storeu_si256(to, lo);
+    _mm256_storeu_si256(to + 1, hi);
+  }
 };
 
 /// All bits set in lanes [0, n) of the 8 lanes that start at lane `first`.

@@ -18,6 +18,14 @@ struct IntVec {
   __m512i v;
 
   static IntVec set1(int32_t x) { return {_mm512_set1_epi32(x)}; }
+  static IntVec load(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+  static IntVec load_u16(const uint16_t* p) {
+    return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  }
+  static IntVec load_u8(const uint8_t* p) {
+    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  void store(uint32_t* p) const { _mm512_storeu_si512(p, v); }
 };
 
 struct Vec {

@@ -24,6 +24,24 @@ struct IntVec {
     for (int32_t& lane : out.v) lane = x;
     return out;
   }
+  /// Memory operands need no alignment.
+  static IntVec load(const uint32_t* p) {
+    IntVec out;
+    std::memcpy(out.v, p, sizeof(out.v));
+    return out;
+  }
+  /// Sixteen numbers widened.
+  static IntVec load_u16(const uint16_t* p) { return widen(p); }
+  static IntVec load_u8(const uint8_t* p) { return widen(p); }
+  void store(uint32_t* p) const { std::memcpy(p, v, sizeof(v)); }
+
+ private:
+  template <typename Number>
+  static IntVec widen(const Number* p) {
+    IntVec out;
+    for (int i = 0; i < kLanes; ++i) out.v[i] = p[i];
+    return out;
+  }
 };
 
 /// A lane-wise function: calls f(lane) for each lane and collects the results.
