@@ -278,6 +278,8 @@ struct RouterSettings {
   float norm_floor = FLT_EPSILON;
   float norm_add = 0.0f;
   float jitter = 0.0f;  // of the sparse mixer
+
+  friend bool operator==(const RouterSettings&, const RouterSettings&) = default;
 };
 
 /// s = score(logits), c = s + selection_bias; the kept_groups groups of the largest group score (of

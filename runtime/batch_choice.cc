@@ -112,7 +112,8 @@ double measure_load_rate(const Checkpoint& checkpoint, const std::vector<ExpertL
   double bytes = 0.0;
   double seconds = 0.0;
   for (int i = 0; i < 8 && seconds < kSeconds; ++i) {
-    ExpertCache cache({checkpoint, first, sizes, options, {}, sources, backend, compute, nullptr});
+    ExpertCache cache(
+        {checkpoint, first, sizes, options, {}, sources, backend, compute, FileCaching::kDirect});
     const double begin = now_seconds();
     cache.fill(nullptr);
     if (i == 0) continue;  // which touches memory for the first time and opens files

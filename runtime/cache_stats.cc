@@ -1,6 +1,48 @@
 #include "runtime/cache_stats.h"
 
+#include <algorithm>
+
 namespace switchyard {
+namespace {
+
+void add(const ExpertAccount& account, ExpertAccount& total) {
+  total.uses += account.uses;
+  total.rows += account.rows;
+  total.hits += account.hits;
+  total.loads += account.loads;
+  total.prefetches += account.prefetches;
+  total.prefetch_hits += account.prefetch_hits;
+}
+
+}  // namespace
+
+ExpertAccount total_of(const std::vector<ExpertAccount>& experts) {
+  ExpertAccount total;
+  for (const ExpertAccount& account : experts) add(account, total);
+  return total;
+}
+
+ExpertAccount total_of(const CacheStats& stats) {
+  ExpertAccount total;
+  for (const std::vector<ExpertAccount>& layer : stats.experts) add(total_of(layer), total);
+  return total;
+}
+
+int64_t num_experts(const CacheStats& stats) {
+  int64_t count = 0;
+  for (const std::vector<ExpertAccount>& layer : stats.experts) {
+    count += static_cast<int64_t>(layer.size());
+  }
+  return count;
+}
+
+double share_of(int64_t part, int64_t whole) {
+  return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+double uniform_hit_rate(int64_t num_slots, int64_t num_experts) {
+  return std::min(1.0, share_of(num_slots, num_experts));
+}
 
 void put_cache_stats(ByteWriter& writer, const CacheStats& stats) {
   writer.put(stats.policy);

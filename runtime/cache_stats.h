@@ -27,6 +27,11 @@ struct LinkTraffic {
   int64_t loads = 0;
   int64_t bytes = 0;
   double seconds = 0.0;  // in which at least one load was under way; overlaps with computing
+
+  /// While loading; 0 where nothing came.
+  double gigabytes_per_second() const {
+    return seconds > 0.0 ? static_cast<double>(bytes) / seconds / 1e9 : 0.0;
+  }
 };
 
 /// How good the predictions of the next layer's experts were.
@@ -61,6 +66,20 @@ struct CacheStats {
 
   static constexpr size_t kMaxLoggedUses = size_t{1} << 20;
 };
+
+/// All of a rank's experts together.
+ExpertAccount total_of(const CacheStats& stats);
+ExpertAccount total_of(const std::vector<ExpertAccount>& experts);
+
+/// Of all layers.
+int64_t num_experts(const CacheStats& stats);
+
+/// `part` of `whole`; 0 of nothing.
+double share_of(int64_t part, int64_t whole);
+
+/// What the hit rate would be if every expert were used equally often and independently: the share
+/// of the experts that has a slot. What a measured rate has beyond it is locality of the uses.
+double uniform_hit_rate(int64_t num_slots, int64_t num_experts);
 
 void put_cache_stats(ByteWriter& writer, const CacheStats& stats);
 CacheStats get_cache_stats(ByteReader& reader);

@@ -1,20 +1,11 @@
 #include "runtime/eviction_policy.h"
 
 #include <algorithm>
-#include <compare>
 #include <utility>
 
 #include "kernels/base/error.h"
 
 namespace switchyard {
-
-/// Who has the least is given up first.
-struct EvictionPolicy::Rank {
-  int64_t worth = 0;
-  int64_t last_use = 0;
-  int64_t expert = 0;  // so that the choice is the same everywhere
-  friend auto operator<=>(const Rank&, const Rank&) = default;
-};
 
 EvictionPolicy::EvictionPolicy(CachePolicy policy, int64_t num_experts,
                                std::vector<int64_t> earlier_uses)

@@ -1,6 +1,7 @@
 // Which of the experts in fast memory is given up for another.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -39,10 +40,17 @@ class EvictionPolicy {
   /// The one of `candidates`, at least one, to give up first.
   int64_t victim(std::span<const int64_t> candidates) const;
 
- private:
-  struct Rank;
+  /// An expert's place in the order: who has the least is given up first.
+  struct Rank {
+    int64_t worth = 0;
+    int64_t last_use = 0;
+    int64_t expert = 0;  // so that the choice is the same everywhere
+    friend auto operator<=>(const Rank&, const Rank&) = default;
+  };
+  /// Changes with each use of the expert, and with no other.
   Rank rank_of(int64_t expert) const;
 
+ private:
   CachePolicy policy_;
   std::vector<int64_t> earlier_uses_;
   std::vector<int64_t> uses_;

@@ -67,12 +67,9 @@ ExpertCache::ExpertCache(ExpertCacheParts parts)
     stats_.expert_ids.push_back(layer.ids);
     stats_.experts.emplace_back(layer.ids.size());
   }
-  // What is read once may stay in the system's cache for the next run; what is read again and
-  // again, because it does not fit, would only push out what does.
-  const FileCaching caching =
-      p_.sizes.is_resident() ? FileCaching::kPageCache : FileCaching::kDirect;
-  loader_ = std::make_unique<ExpertLoader>(ExpertLoaderParts{
-      p_.checkpoint, p_.sources, p_.backend, host_tier_, p_.sizes.load_threads, caching, p_.trace});
+  loader_ = std::make_unique<ExpertLoader>(ExpertLoaderParts{p_.checkpoint, p_.sources, p_.backend,
+                                                             host_tier_, p_.sizes.load_threads,
+                                                             p_.caching, p_.trace});
 }
 
 ExpertAccount& ExpertCache::account_of(int64_t expert) {

@@ -33,6 +33,7 @@ struct ExpertCacheParts {
   TensorSources& sources;
   Backend& backend;
   Stream& compute;
+  FileCaching caching = FileCaching::kPageCache;
   Trace* trace = nullptr;
 };
 

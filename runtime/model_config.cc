@@ -63,14 +63,18 @@ class Checker {
     check_sizes();
     check_attention();
     check_positions();
+    check_quantization(config_.quantization.attention, "attention");
+    check_quantization(config_.quantization.experts, "the experts");
     if (config_.num_moe_layers() == 0) return;
     positive(config_.expert_ffn_size, "the experts' feed-forward size", int64_t{1} << 24);
     require(config_.shared_ffn_size >= 0 && config_.shared_ffn_size <= int64_t{1} << 24,
             concat("the shared expert's feed-forward size is ", config_.shared_ffn_size));
+    length(config_.expert_counts, config_.num_moe_layers(), "numbers of experts");
     for (int layer = 0; layer < (config_.expert_counts.empty() ? 1 : config_.num_moe_layers());
          ++layer) {
       check_router(config_.router_of(layer));
     }
+    check_expert_lists();
   }
 
  private:
@@ -81,7 +85,16 @@ class Checker {
     require(value > 0 && value <= limit, concat(what, " is ", value, "; expected 1 to ", limit));
   }
 
+  /// Of a list that is empty or has an item for each.
+  template <typename Item>
+  void length(const std::vector<Item>& list, int64_t expected, const char* what) const {
+    require(list.empty() || static_cast<int64_t>(list.size()) == expected,
+            concat("there are ", list.size(), " ", what, "; expected ", expected));
+  }
+
   void check_sizes() const;
+  void check_quantization(const GroupQuantization& form, const char* what) const;
+  void check_expert_lists() const;
   void check_attention() const;
   void check_positions() const;
   void check_router(const RouterSettings& router) const;
@@ -102,6 +115,28 @@ void Checker::check_sizes() const {
                  config_.vocab_size));
 }
 
+void Checker::check_quantization(const GroupQuantization& form, const char* what) const {
+  const bool is_known = form.bits == 8 || (form.bits >= 2 && form.bits <= 4);
+  const bool is_group = form.group >= 8 && form.group % 8 == 0 && form.group <= 65536;
+  require(form.is_on() ? is_known && is_group : form.group == 0,
+          concat(what, ": quantised to ", form.bits, " bits in groups of ", form.group,
+                 "; expected 8, 4, 3 or 2 bits and a multiple of 8 up to 65536"));
+}
+
+void Checker::check_expert_lists() const {
+  length(config_.route_scales, config_.num_moe_layers(), "factors of router weights");
+  length(config_.expert_ffn_sizes, config_.num_moe_layers(), "lists of experts' sizes");
+  for (size_t layer = 0; layer < config_.expert_ffn_sizes.size(); ++layer) {
+    const std::vector<int64_t>& sizes = config_.expert_ffn_sizes[layer];
+    const RouterSettings router = config_.router_of(static_cast<int>(layer));
+    require(static_cast<int64_t>(sizes.size()) == router.num_experts,
+            concat("there are ", sizes.size(), " sizes of experts; expected ", router.num_experts));
+    for (const int64_t size : sizes) {
+      positive(size, "an expert's feed-forward size", config_.expert_ffn_size);
+    }
+  }
+}
+
 void Checker::check_attention() const {
   positive(config_.num_heads, "the number of attention heads", 65536);
   positive(config_.num_kv_heads, "the number of key/value heads", 65536);
@@ -110,6 +145,7 @@ void Checker::check_attention() const {
   require(config_.num_heads % config_.num_kv_heads == 0,
           concat(config_.num_heads, " attention heads are not divided by ", config_.num_kv_heads,
                  " key/value heads"));
+  length(config_.windows, config_.num_layers(), "attention windows");
   for (const int64_t window : config_.windows) {
     require(window >= 0 && window <= int64_t{1} << 30,
             concat("the attention window is ", window, "; expected 1 or more"));
@@ -128,6 +164,9 @@ void Checker::check_attention() const {
 
 void Checker::check_positions() const {
   positive(config_.max_positions, "the number of positions", int64_t{1} << 30);
+  positive(config_.trained_positions, "the number of positions", int64_t{1} << 30);
+  require(config_.position_offset >= 0 && config_.position_offset <= int64_t{1} << 30,
+          concat("positions begin in row ", config_.position_offset, " of their table"));
   // The frequencies are spread over half the width less one.
   require(config_.position_kind != PositionKind::kSinusoidal || config_.hidden_size >= 4,
           concat("sinusoidal positions need a width of at least 4, not ", config_.hidden_size));
@@ -136,6 +175,10 @@ void Checker::check_positions() const {
   require(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= config_.head_dim,
           concat("rotary positions turn ", rope.rotary_dim, " entries of a head of ",
                  config_.head_dim, "; expected an even number up to that"));
+  length(rope.short_factors, rope.rotary_dim / 2, "short rope factors");
+  length(rope.long_factors, rope.rotary_dim / 2, "long rope factors");
+  require(rope.scaling != RopeScaling::kLongRope || !rope.short_factors.empty(),
+          "longrope has no factors");
   require(rope.theta > 1.0 && rope.factor > 0.0, "rope_theta or the rope factor is not positive");
 }
 

@@ -55,6 +55,8 @@ struct TensorNames {
   std::string final_norm = "final_norm";
   std::string output = "output";            // NAME.weight; equal to `embedding` when tied
   std::string output_bias = "output.bias";  // in full
+
+  friend bool operator==(const TensorNames&, const TensorNames&) = default;
 };
 
 /// Replaces {layer} and {expert} in a template of TensorNames.
@@ -73,6 +75,8 @@ struct CapacityRules {
   NormOrder norm_order = NormOrder::kAfterDropping;
   SlotOrder slot_order = SlotOrder::kRows;
   PadRouting pads = PadRouting::kRouted;
+
+  friend bool operator==(const CapacityRules&, const CapacityRules&) = default;
 };
 
 enum class AttentionKind : uint8_t {
@@ -104,6 +108,8 @@ struct LatentSizes {
   int64_t nope_dim = 0;
   int64_t rope_dim = 0;
   float norm_eps = 1e-6f;  // of the latents' norms
+
+  friend bool operator==(const LatentSizes&, const LatentSizes&) = default;
 };
 
 struct AttentionBiases {
@@ -113,6 +119,8 @@ struct AttentionBiases {
   HasBias output = HasBias::kNo;
   HasBias query_latent = HasBias::kNo;
   HasBias latent = HasBias::kNo;
+
+  friend bool operator==(const AttentionBiases&, const AttentionBiases&) = default;
 };
 
 /// What turns a row into router logits.
@@ -125,6 +133,8 @@ enum class GateNetwork : uint8_t {
 struct ExpertCounts {
   int64_t num_experts = 0;
   int64_t top_k = 0;
+
+  friend bool operator==(const ExpertCounts&, const ExpertCounts&) = default;
 };
 
 enum class SharedExpertGate : uint8_t {
@@ -242,6 +252,8 @@ struct ModelConfig {
   }
   /// What attention keeps of a position.
   KeyValueSpec key_values() const;
+
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
 /// "fp16" and the like, "mixed" where matrices are kept in several types.

@@ -157,10 +157,14 @@ void ModelRuntime::load(const MemoryTables& tables, const RuntimeSettings& setti
   const auto begin = std::chrono::steady_clock::now();
   const ModelConfig& config = checkpoint_.config;
   weights_ = std::make_unique<ModelWeights>(config, tables.dense, backend_);
+  // What is read once may stay in the system's cache for the next run; what is read again and
+  // again, because it does not fit, would only push out what does.
+  const FileCaching caching =
+      tables.cache.is_resident() ? FileCaching::kPageCache : FileCaching::kDirect;
   cache_ = std::make_unique<ExpertCache>(
       ExpertCacheParts{checkpoint_, tables.experts, tables.cache, settings.tiers,
                        local_uses(settings.expert_uses, tables.experts), sources, backend_,
-                       compute_, settings.trace});
+                       compute_, caching, settings.trace});
   const std::unique_ptr<TensorSource> source = sources.open(FileCaching::kPageCache);
   if (config.position_kind == PositionKind::kSinusoidal) {
     backend_.sinusoidal_positions(compute_, {weights_->positions(), config.position_offset - 1});

@@ -45,6 +45,8 @@ struct RopeConfig {
   bool depends_on_length() const {
     return scaling == RopeScaling::kDynamic || scaling == RopeScaling::kLongRope;
   }
+
+  friend bool operator==(const RopeConfig&, const RopeConfig&) = default;
 };
 
 /// What one sequence rotates with.
