@@ -1,5 +1,6 @@
 #include "launch/run_options.h"
 
+#include "kernels/quantization.h"
 #include "launch/option_values.h"
 
 namespace switchyard {
@@ -50,6 +51,17 @@ void check_tiers(const OptionTable& table, const TierOptions& o) {
 
 constexpr char kNumbers[] = "Numbers";
 
+/// What --expert-dtype and --attention-dtype take.
+Setter store_quantization(GroupQuantization& target) {
+  return [&target](const std::string& text) {
+    try {
+      target = text == "stored" ? GroupQuantization() : parse_quantization(text);
+    } catch (const BadValue& error) {
+      throw BadValue(concat("stored, ", error.what()));
+    }
+  };
+}
+
 std::vector<OptionSpec> arithmetic_options(RunOptions& o) {
   return {{.name = "numerics",
            .value_name = "CLASS",
@@ -63,7 +75,19 @@ std::vector<OptionSpec> arithmetic_options(RunOptions& o) {
                    "each head's keys and values, or absorbed, on the latent itself; other models "
                    "have one form",
            .set = store_choice(o.attention_form, {{"expanded", AttentionForm::kExpanded},
-                                                  {"absorbed", AttentionForm::kAbsorbed}})}};
+                                                  {"absorbed", AttentionForm::kAbsorbed}})},
+          {.name = "expert-dtype",
+           .value_name = "TYPE",
+           .default_text = "stored",
+           .help = "how the experts' matrices are kept: as stored, or quantised to int8, int4, "
+                   "int3 or int2; int4:g32 sets the inputs that share a scale (int8: 128, int4 and "
+                   "int3: 64, int2: 16)",
+           .set = store_quantization(o.quantization.experts)},
+          {.name = "attention-dtype",
+           .value_name = "TYPE",
+           .default_text = "stored",
+           .help = "the same of attention's matrices",
+           .set = store_quantization(o.quantization.attention)}};
 }
 
 std::vector<OptionSpec> capacity_options(CapacityOptions& capacity) {

@@ -1,5 +1,7 @@
 #include "runtime/model_config.h"
 
+#include "kernels/quantization.h"
+
 namespace switchyard {
 namespace {
 
@@ -42,7 +44,11 @@ RouterSettings ModelConfig::router_of(int moe_layer) const {
 }
 
 std::string weight_type_text(const ModelConfig& config) {
-  return config.weight_dtype ? std::string(name_of(*config.weight_dtype)) : "mixed";
+  std::string text = config.weight_dtype ? std::string(name_of(*config.weight_dtype)) : "mixed";
+  const auto [experts, attention] = config.quantization;
+  if (experts.is_on()) text += "+experts:" + name_of(experts);
+  if (attention.is_on()) text += "+attention:" + name_of(attention);
+  return text;
 }
 
 KeyValueSpec ModelConfig::key_values() const {

@@ -256,7 +256,8 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
-/// "fp16" and the like, "mixed" where matrices are kept in several types.
+/// "fp16" and the like, "mixed" where matrices are kept in several types; then what is quantised,
+/// as "fp16+experts:int4g64+attention:int8g128".
 std::string weight_type_text(const ModelConfig& config);
 
 /// Throws Error(kInput), naming `source` and the setting, unless sizes are positive, consistent

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/base/log.h"
+#include "kernels/quantization.h"
 #include "runtime/batch_choice.h"
 #include "runtime/run_stats.h"
 
@@ -26,11 +27,36 @@ RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
           list_from_root(summary.cache_pages),  list_from_root(summary.sequence_cache_pages)};
 }
 
+/// What the run asks for, `asked`, of matrices that the checkpoint keeps as `stored`.
+GroupQuantization choose_quantization(const char* option, const std::string& model,
+                                      const GroupQuantization& asked,
+                                      const GroupQuantization& stored) {
+  if (!stored.is_on()) return asked;
+  if (asked.is_on() && asked != stored) {
+    fail_usage(option, " asks for ", name_of(asked), ", but ", model, " was converted to ",
+               name_of(stored),
+               ", which cannot be turned into it: leave the "
+               "option out, or give the checkpoint it was converted from");
+  }
+  return stored;
+}
+
+void quantize_as_asked(const RunOptions& options, ModelConfig& config) {
+  const WeightQuantization& asked = options.quantization;
+  WeightQuantization& kept = config.quantization;
+  kept.experts = choose_quantization("--expert-dtype", options.model, asked.experts, kept.experts);
+  kept.attention =
+      choose_quantization("--attention-dtype", options.model, asked.attention, kept.attention);
+  // No number of a model without experts depends on them: nor does its numerics id.
+  if (config.num_moe_layers() == 0) kept.experts = {};
+}
+
 /// The checkpoint as this run computes with it.
 Checkpoint open_for(const RunOptions& options, ControlChannel& control) {
   Checkpoint checkpoint = open_checkpoint(options.model, control);
   control.agree(
       [&] {
+        quantize_as_asked(options, checkpoint.config);
         const bool is_fairseq = checkpoint.config.family == kFairseqFamily;
         if (options.capacity.mode == Capacity::kNone || is_fairseq) return;
         fail_usage("--capacity reference is for fairseq's models; the experts of ", options.model,
@@ -144,6 +170,9 @@ void ModelJob::log_start() const {
   log_info("model: ", config().family, ", ", config().num_layers(), " layers of width ",
            config().hidden_size, ", ", experts, ", vocabulary ", config().vocab_size, ", ",
            config().trained_positions, " positions");
+  if (config().num_moe_layers() == 0 && options_.quantization.experts.is_on()) {
+    log_warning("--expert-dtype: the model has no experts, so that it changes nothing");
+  }
   log_info("numerics: ", numerics_.text(), "; checkpoint ", checkpoint_.fingerprint);
   log_info(world_.size(), " ranks over ", world_.transport(), "; rank 0 on ",
            backend_.description());

@@ -18,6 +18,7 @@ DenseSpec make_spec(const ModelConfig& config, const CheckpointIndex& index, con
   spec.rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
   spec.cols = tensor.shape.back();
   spec.heads = tensor.heads;
+  spec.quantization = quantization_of(config.quantization, tensor.weight_class);
   spec.device_bytes = spec.form == TensorForm::kVector
                           ? align_up(spec.rows * spec.cols * int64_t{sizeof(float)})
                           : spec.heads * align_up(backend.packed_bytes(spec.weight_spec()));

@@ -20,14 +20,16 @@ struct DenseSpec {
   DType kept_as = DType::kF32;  // the type its values are rounded to
   int64_t rows = 1;
   int64_t cols = 0;
-  int64_t heads = 1;         // matrices that it is packed as
+  int64_t heads = 1;  // matrices that it is packed as
+  GroupQuantization quantization;
   int64_t device_bytes = 0;  // a multiple of 64
 
   /// Of each of its matrices.
   WeightSpec weight_spec() const {
-    const WeightSpec stored{kept_as, rows / heads, cols};
-    return form == TensorForm::kTransposedHeads ? WeightSpec{kept_as, stored.cols, stored.rows}
-                                                : stored;
+    const WeightSpec stored{kept_as, rows / heads, cols, quantization};
+    return form == TensorForm::kTransposedHeads
+               ? WeightSpec{kept_as, stored.cols, stored.rows, quantization}
+               : stored;
   }
 };
 

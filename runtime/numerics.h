@@ -13,7 +13,7 @@ namespace switchyard {
 /// Equal ids promise bit-identical log-probs, whatever the ranks, batches, placement and threads.
 struct NumericsId {
   std::string arithmetic_class;  // "cpu-fp32"
-  std::string weight_type;       // "fp16": ModelConfig::weight_dtype
+  std::string weight_type;       // "fp16": weight_type_text()
   std::string kv_type;           // "fp32"
   std::string wire_type;         // "fp32"
   std::string attention_form;    // "expanded"

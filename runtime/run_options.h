@@ -65,7 +65,7 @@ struct RunOptions {
   std::optional<int64_t> max_batch_tokens;  // rows of one rank in one step; none: chosen by us
   int64_t exchange_buffer_bytes = int64_t{64} << 20;  // of each rank
   TierOptions tiers;
-  WeightQuantization quantization;    // what the checkpoint keeps in more bits is quantised to this
+  WeightQuantization quantization;    // where off: as the checkpoint keeps them
   std::string stats_file;             // where rank 0 writes what the caches did; empty: nowhere
   std::string trace_file;             // where rank 0 writes what happened when; empty: nowhere
   std::string placement;              // expert placement file; empty: contiguous

@@ -30,7 +30,7 @@ class TensorWalk {
 
  private:
   void add_matrix(const std::string& name, int64_t outputs, int64_t inputs) {
-    visit_({name, {outputs, inputs}, TensorForm::kMatrix, owner_});
+    visit_({name, {outputs, inputs}, TensorForm::kMatrix, owner_, 1, class_});
   }
   void add_vector(const std::string& name, int64_t size) {
     visit_({name, {size}, TensorForm::kVector, owner_});
@@ -54,17 +54,20 @@ class TensorWalk {
   const ModelConfig& config_;
   const Visit& visit_;
   TensorOwner owner_ = TensorOwner::kEveryRank;
+  WeightClass class_ = WeightClass::kOther;  // of matrices
   int moe_layer_ = 0;
 };
 
 void TensorWalk::add_layer(int layer) {
   const TensorNames& names = config_.names;
   add_norm(tensor_name(names.attention_norm, layer), config_.hidden_size);
+  class_ = WeightClass::kAttention;
   if (config_.attention == AttentionKind::kLatent) {
     add_latent_attention(layer);
   } else {
     add_attention(layer);
   }
+  class_ = WeightClass::kOther;
   add_norm(tensor_name(names.ffn_norm, layer), config_.hidden_size);
   if (config_.is_moe(layer)) {
     add_experts(layer);
@@ -154,16 +157,31 @@ void TensorWalk::add_experts(int layer) {
     }
   }
   owner_ = TensorOwner::kExpert;
+  class_ = WeightClass::kExpert;
   for (int64_t expert = 0; expert < experts; ++expert) {
     add_feed_forward(tensor_name(names.expert_up, layer, expert),
                      tensor_name(names.expert_down, layer, expert),
                      config_.expert_size(moe_layer_, expert), config_.expert_bias);
   }
   owner_ = TensorOwner::kEveryRank;
+  class_ = WeightClass::kOther;
   ++moe_layer_;
 }
 
 }  // namespace
+
+GroupQuantization quantization_of(const WeightQuantization& quantization,
+                                  WeightClass weight_class) {
+  switch (weight_class) {
+    case WeightClass::kExpert:
+      return quantization.experts;
+    case WeightClass::kAttention:
+      return quantization.attention;
+    case WeightClass::kOther:
+      break;
+  }
+  return {};
+}
 
 void visit_expected_tensors(const ModelConfig& config, const Visit& visit) {
   TensorWalk(config, visit).run();

@@ -24,13 +24,24 @@ enum class TensorForm : uint8_t {
 /// Experts are what ranks share out; everything else stands on every rank.
 enum class TensorOwner : uint8_t { kEveryRank, kExpert };
 
+/// What WeightQuantization goes by.
+enum class WeightClass : uint8_t {
+  kOther,      ///< never quantised
+  kExpert,     ///< up and down of a routed expert
+  kAttention,  ///< a matrix that attention multiplies rows with
+};
+
 struct ExpectedTensor {
   std::string name;
   std::vector<int64_t> shape;
   TensorForm form = TensorForm::kMatrix;
   TensorOwner owner = TensorOwner::kEveryRank;
   int64_t heads = 1;  // of kHeads and kTransposedHeads
+  WeightClass weight_class = WeightClass::kOther;
 };
+
+/// How matrices of a class are quantised.
+GroupQuantization quantization_of(const WeightQuantization& quantization, WeightClass weight_class);
 
 /// Calls visit(tensor) for every tensor that a model of this configuration reads, once each (a tied
 /// output matrix is the embedding), experts under their global ids. A configuration may claim

@@ -10,13 +10,14 @@
 
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/quantize.h"
+#include "kernels/quantization.h"
 #include "tests/kernels/cpu_variants.h"
 
 namespace switchyard {
 
-inline const std::vector<GroupQuantization>& default_quantizations() {
-  static const std::vector<GroupQuantization> all = {{8, 128}, {4, 64}, {3, 64}, {2, 16}};
-  return all;
+inline std::vector<GroupQuantization> default_quantizations() {
+  return {default_quantization(8), default_quantization(4), default_quantization(3),
+          default_quantization(2)};
 }
 
 /// A weight matrix [rows, cols] quantised by the CPU.
