@@ -64,6 +64,8 @@ class OptionTable {
   /// `command` is named in messages, as "score"; `summary` and `groups` make its --help.
   OptionTable(std::string command, std::string summary, std::vector<OptionGroup> groups);
 
+  const std::string& command() const { return command_; }
+
   /// Splits the arguments after the command's name. Throws Error(kUsage) for an unknown option
   /// (with the nearest known), one given twice, a missing value or a stray argument.
   ParsedArguments parse_arguments(const std::vector<std::string>& arguments) const;

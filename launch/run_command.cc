@@ -12,6 +12,7 @@ namespace switchyard {
 void run_model_command(RunOptions& options, const OptionTable& table, Job& job,
                        const std::string& interrupted, const ModelWork& work) {
   options.version = SWITCHYARD_VERSION;
+  options.command = table.command();
   options.listing = table.listing();
   set_log_level(options.log_level);
   const std::unique_ptr<Backend> backend = make_compute_backend(options, job);

@@ -49,6 +49,14 @@ void check_tiers(const OptionTable& table, const TierOptions& o) {
   }
 }
 
+/// A file that is written beside the results.
+Setter store_report(std::string& target) {
+  return [&target](const std::string& text) {
+    if (text == "-") throw BadValue("a file: standard output is for results");
+    target = parse_path(text, "a file");
+  };
+}
+
 constexpr char kNumbers[] = "Numbers";
 
 /// What --expert-dtype and --attention-dtype take.
@@ -339,6 +347,16 @@ OptionGroup operation_options(RunOptions& o) {
   return {"Operation",
           {log_level_option(o.log_level),
            progress_option(o.progress),
+           {.name = "stats",
+            .value_name = "FILE.json",
+            .help = "writes what every rank and expert did; for 'switchyard report' and "
+                    "--hot-experts",
+            .set = store_report(o.stats_file)},
+           {.name = "trace",
+            .value_name = "FILE.json",
+            .help = "writes what happened when on every rank; for 'switchyard report', "
+                    "chrome://tracing and Perfetto",
+            .set = store_report(o.trace_file)},
            {.name = "exchange-timeout",
             .value_name = "SECONDS",
             .default_text = "1800",

@@ -27,7 +27,7 @@ OptionGroup generation_numerics_options(RunOptions& options);
 OptionGroup execution_options(RunOptions& options);
 /// --expert-budget, --cache-policy, --prefetch and what belongs to them.
 OptionGroup tier_options(TierOptions& options);
-/// --log-level, --progress, --exchange-timeout, --backend, --strict-seed.
+/// --log-level, --progress, --stats, --trace, --exchange-timeout, --backend, --strict-seed.
 OptionGroup operation_options(RunOptions& options);
 
 }  // namespace switchyard

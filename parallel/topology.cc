@@ -19,12 +19,6 @@ namespace {
 
 constexpr CollectiveLabel kLabel{-1, -1, -1, "topology"};
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
-
 /// The first line; empty if the file cannot be read.
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -119,6 +113,12 @@ Topology topology_of(const std::vector<std::string>& node_ids, int rank) {
   topology.num_nodes = static_cast<int>(nodes.size());
   topology.node = static_cast<int>(std::find(nodes.begin(), nodes.end(), own) - nodes.begin());
   return topology;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
 }
 
 Topology discover_topology(ControlChannel& control) {

@@ -20,6 +20,9 @@ struct Topology {
   std::string hostname;
 };
 
+/// The name of the machine this process runs on.
+std::string host_name();
+
 /// Collective.
 Topology discover_topology(ControlChannel& control);
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "runtime/slot_table.h"
 
 namespace switchyard {
 namespace {
@@ -109,10 +110,12 @@ class Simulation {
       : first_(first_experts(uses.num_experts)),
         giving_up_(uses, cache, first_),
         is_resident_(static_cast<size_t>(first_.back()), 0) {
-    const bool is_by_layer = cache.scope == CacheScope::kLayer;
-    const std::vector<int64_t> slots = is_by_layer
-                                           ? slots_by_layer(cache.num_slots, uses.num_experts)
-                                           : std::vector<int64_t>{cache.num_slots};
+    std::vector<int64_t> slots = {cache.num_slots};
+    if (cache.scope == CacheScope::kLayer) {
+      // Too few for one each is what no cache is made with, but may be asked about.
+      const bool is_enough = cache.num_slots >= static_cast<int64_t>(uses.num_experts.size());
+      slots = share_out(cache.num_slots, uses.num_experts, is_enough ? 1 : 0);
+    }
     for (const int64_t count : slots) groups_.emplace_back().num_slots = count;
   }
 
@@ -225,22 +228,6 @@ SimulatedHits simulate_cache(const UseLog& uses, const SimulatedCache& cache) {
     at = entry.next;
   }
   return simulation.hits();
-}
-
-std::vector<int64_t> slots_by_layer(int64_t num_slots, const std::vector<int64_t>& num_experts) {
-  std::vector<int64_t> slots(num_experts.size(), 0);
-  for (int64_t slot = 0; slot < num_slots; ++slot) {
-    size_t poorest = slots.size();
-    for (size_t layer = 0; layer < slots.size(); ++layer) {
-      if (slots[layer] >= num_experts[layer]) continue;
-      const bool is_poorer = poorest == slots.size() || slots[layer] * num_experts[poorest] <
-                                                            slots[poorest] * num_experts[layer];
-      if (is_poorer) poorest = layer;
-    }
-    if (poorest == slots.size()) break;
-    ++slots[poorest];
-  }
-  return slots;
 }
 
 std::vector<std::vector<int64_t>> count_uses(const UseLog& uses) {

@@ -52,10 +52,6 @@ struct SimulatedHits {
 /// more than there are slots, the rest passes through and does not stay; the optimum chooses which.
 SimulatedHits simulate_cache(const UseLog& uses, const SimulatedCache& cache);
 
-/// Slots of each layer for CacheScope::kLayer, in proportion to its experts and no more than these:
-/// every slot in turn goes to the layer of which the smallest share has one, the first of equals.
-std::vector<int64_t> slots_by_layer(int64_t num_slots, const std::vector<int64_t>& num_experts);
-
 /// How often each expert was used, [MoE layer][expert].
 std::vector<std::vector<int64_t>> count_uses(const UseLog& uses);
 

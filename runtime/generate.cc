@@ -142,8 +142,8 @@ void run_generate(const GenerateOptions& options, Backend& backend, Communicator
   ModelJob job(options.run, backend, world);
   const GenerationShape shape = generation_shape(options, job.config(), world.size());
   RootState root;
-  const RequestSummary summary =
-      job.load(0, progress, [&] { return prepare_root(options, job, shape, root); });
+  const RequestSummary summary = job.load({options.input, options.output}, 0, progress,
+                                          [&] { return prepare_root(options, job, shape, root); });
   Progress done;
   if (job.is_root()) {
     done = generate_all(options, job, shape, summary, root, progress);

@@ -52,6 +52,9 @@ class Adviser {
     if (const int64_t budget = largest_expert_budget(); budget > 0) {
       return concat("--expert-budget ", budget, " fits");
     }
+    if (const int64_t budget = largest_host_budget(); budget > 0) {
+      return concat("--host-budget ", budget, " fits");
+    }
     if (const int64_t sequences = most_sequences(); sequences > 0) {
       return concat("--batch-size ", sequences, " fits");
     }
@@ -112,6 +115,13 @@ class Adviser {
     const int64_t left = trial_.free_per_node / trial_.ranks_per_node - other;
     const int64_t fewest = fewest_slots(tables.experts, settings_.tiers.scope);
     return left >= fewest * tables.cache.slot_bytes ? left : 0;
+  }
+
+  /// Less than what was asked for, which did not fit; 0: none, or it is not that.
+  int64_t largest_host_budget() const {
+    return most(settings_.tiers.host_budget - 1, [](RuntimeSettings& settings, int64_t bytes) {
+      settings.tiers.host_budget = bytes;
+    });
   }
 
   /// The largest value in [1, highest] with which the hosts as they are suffice; 0: none.

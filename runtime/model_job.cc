@@ -3,10 +3,13 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/base/byte_codec.h"
 #include "kernels/base/log.h"
 #include "kernels/quantization.h"
+#include "parallel/topology.h"
 #include "runtime/batch_choice.h"
 #include "runtime/run_stats.h"
+#include "runtime/tokenizer/unicode_text.h"
 
 namespace switchyard {
 namespace {
@@ -51,6 +54,18 @@ void quantize_as_asked(const RunOptions& options, ModelConfig& config) {
   if (config.num_moe_layers() == 0) kept.experts = {};
 }
 
+/// Rank 0's uses of experts on every rank.
+std::vector<std::vector<int64_t>> share_uses(const std::vector<std::vector<int64_t>>& uses,
+                                             ControlChannel& control) {
+  ByteWriter writer;
+  for (const std::vector<int64_t>& layer : uses) writer.put_vector(layer);
+  const std::string bytes = control.broadcast(writer.bytes(), 0, {.phase = "hot experts"});
+  ByteReader reader(bytes);
+  std::vector<std::vector<int64_t>> shared;
+  while (!reader.at_end()) shared.push_back(reader.get_vector<int64_t>());
+  return shared;
+}
+
 /// The checkpoint as this run computes with it.
 Checkpoint open_for(const RunOptions& options, ControlChannel& control) {
   Checkpoint checkpoint = open_checkpoint(options.model, control);
@@ -75,7 +90,8 @@ ModelJob::ModelJob(const RunOptions& options, Backend& backend, Communicator& wo
       world_(world),
       control_(backend, world),
       checkpoint_(open_for(options, control_)),
-      numerics_(agree_on_numerics(options.numerics, backend, checkpoint_, control_)) {
+      numerics_(agree_on_numerics(options.numerics, backend, checkpoint_, control_)),
+      reports_(options) {
   if (!is_root()) return;
   log_start();
   log_capacity();
@@ -95,6 +111,7 @@ std::vector<std::string> ModelJob::files_read(const std::string& input) const {
   std::vector<std::string> files = tokenizer_files(options_.tokenizer, options_.model);
   files.push_back(input);
   files.push_back(options_.placement);
+  files.push_back(options_.tiers.hot_experts);
   for (const CheckpointFile& file : checkpoint_.index.files) files.push_back(file.path);
   return files;
 }
@@ -124,16 +141,21 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   return settings;
 }
 
-RequestSummary ModelJob::load(int64_t top_logprobs, ProgressSink& progress,
+RequestSummary ModelJob::load(const JobFiles& files, int64_t top_logprobs, ProgressSink& progress,
                               const std::function<RequestSummary()>& check_input) {
   RequestSummary summary;
   PlacementText placement;
+  std::vector<std::vector<int64_t>> hot_uses;
   control_.agree(
       [&] {
         if (!is_root()) return;
         placement = read_placement_file(options_.placement);
+        if (!options_.tiers.hot_experts.empty()) {
+          hot_uses = read_hot_uses(options_.tiers.hot_experts, config());
+        }
         make_placements(placement, config(), control_.size());
         summary = check_input();
+        reports_.open(files_read(files.input), files.output);
         // Settings that cannot work are told before the model is loaded.
         workspace_limits(config(), settings(summary, top_logprobs, placement), control_.size());
       },
@@ -143,22 +165,46 @@ RequestSummary ModelJob::load(int64_t top_logprobs, ProgressSink& progress,
   placement = {options_.placement, control_.broadcast(placement.text, 0, {.phase = "placement"})};
   files_ = std::make_unique<CheckpointFiles>(checkpoint_.index);
   RuntimeSettings final_settings = settings(summary, top_logprobs, std::move(placement));
+  final_settings.expert_uses = share_uses(hot_uses, control_);
   if (is_root()) final_settings.progress = &progress;
+  final_settings.trace = reports_.trace();
   model_ = std::make_unique<ModelRuntime>(checkpoint_, *files_, final_settings, backend_, world_,
                                           control_);
   engine_ = std::make_unique<Engine>(control_, model_->transformer(), model_->clock(),
                                      model_->schedule_limits());
+  reports_.start(control_);
   return summary;
 }
 
+RankStats ModelJob::stats() const {
+  RankStats stats = model_->stats(*engine_);
+  stats.host = replace_invalid_utf8(host_name());
+  shorten_log(stats.cache, control_.size());
+  return stats;
+}
+
+RunFacts ModelJob::facts() const {
+  RunFacts facts;
+  facts.version = options_.version;
+  facts.command = options_.command;
+  facts.numerics = numerics_.text();
+  facts.fingerprint = checkpoint_.fingerprint;
+  facts.model = replace_invalid_utf8(options_.model);
+  facts.family = config().family;
+  facts.steps = engine_->steps();
+  set_shape(config(), facts);
+  return facts;
+}
+
 void ModelJob::finish(const std::function<void()>& publish) {
-  const std::vector<RankStats> stats = gather_stats(model_->stats(*engine_), control_);
+  const std::vector<RankStats> ranks = gather_stats(stats(), control_);
   control_.agree(
       [&] {
         if (is_root()) publish();
       },
       {.phase = "end of results"});
-  if (is_root()) log_info("ranks\n", stats_text(stats, config().moe_layers()));
+  if (is_root()) log_info("ranks\n", stats_text(ranks, config().moe_layers()));
+  reports_.write({options_.stats_file, facts(), ranks}, control_);
 }
 
 void ModelJob::log_start() const {

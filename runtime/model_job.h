@@ -16,9 +16,16 @@
 #include "runtime/numerics.h"
 #include "runtime/requests/journal.h"
 #include "runtime/run_options.h"
+#include "runtime/run_report/run_reports.h"
 #include "runtime/scorer.h"
 
 namespace switchyard {
+
+/// The names of a run's own input and output; "-" or empty for what is no file.
+struct JobFiles {
+  std::string input;
+  std::string output;
+};
 
 /// One rank of a run: construct, load(), run(), finish(), each once, in this order and on every
 /// rank. Each throws AgreedError on every rank for what the user can mend.
@@ -38,10 +45,11 @@ class ModelJob {
   /// What stands beside results.
   RunMeta meta() const;
 
-  /// Rank 0 opens and checks its input by `check_input`; then every rank plans, allocates and loads
+  /// Rank 0 opens and checks its input by `check_input`, and the files that the run writes beside
+  /// its results; then every rank plans, allocates and loads
   /// for what that found, which is returned on every rank. Rank 0 shows its loading by `progress`.
   /// Collective.
-  RequestSummary load(int64_t top_logprobs, ProgressSink& progress,
+  RequestSummary load(const JobFiles& files, int64_t top_logprobs, ProgressSink& progress,
                       const std::function<RequestSummary()>& check_input);
 
   const ScheduleLimits& schedule_limits() const { return model_->schedule_limits(); }
@@ -51,12 +59,16 @@ class ModelJob {
 
   /// Rank 0 makes its results final by `publish` once every rank has come here: where a rank died,
   /// a launcher may have closed rank 0's standard input, which looks like the end of the requests.
-  /// Then logs what each rank held and did. Collective.
+  /// Then logs what each rank held and did, and writes what --stats and --trace ask for.
+  /// Collective.
   void finish(const std::function<void()>& publish);
 
  private:
   RuntimeSettings settings(const RequestSummary& summary, int64_t top_logprobs,
                            PlacementText placement) const;
+  /// What this rank held and did.
+  RankStats stats() const;
+  RunFacts facts() const;
   void log_start() const;
   void log_capacity() const;
 
@@ -66,6 +78,7 @@ class ModelJob {
   ControlChannel control_;
   Checkpoint checkpoint_;
   NumericsId numerics_;
+  RunReports reports_;  // before what adds events to it
   std::unique_ptr<CheckpointFiles> files_;
   std::unique_ptr<ModelRuntime> model_;
   std::unique_ptr<Engine> engine_;

@@ -44,7 +44,7 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
       experts_(world.split(0, world.rank())),
       compute_(backend.make_stream(StreamKind::kCompute)),
       exchange_(backend.make_stream(StreamKind::kExchange)),
-      clock_(backend, compute_),
+      clock_(backend, compute_, settings.trace),
       max_batch_tokens_(settings.max_batch_tokens) {
   const ModelConfig& config = checkpoint.config;
   control_.agree(
@@ -199,6 +199,7 @@ RankStats ModelRuntime::stats(const Engine& engine) const {
   stats.scheduled_idle = engine.mean_idle();
   stats.planned_bytes = planned_bytes_;
   stats.peak_bytes = peak_resident_bytes();
+  stats.cache = cache_->stats();
   if (moe_ != nullptr) {
     stats.rounds = moe_->rounds();
     stats.expert_rows = moe_->rows_computed();

@@ -160,8 +160,8 @@ void run_perplexity(const PerplexityOptions& options, Backend& backend, Communic
                     ProgressSink& progress) {
   ModelJob job(options.run, backend, world);
   RootState root;
-  const RequestSummary summary =
-      job.load(0, progress, [&] { return prepare_root(options, job, root); });
+  const RequestSummary summary = job.load({options.input, options.output}, 0, progress,
+                                          [&] { return prepare_root(options, job, root); });
   TextScore score;
   Progress done;
   if (job.is_root()) {

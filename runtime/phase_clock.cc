@@ -1,5 +1,7 @@
 #include "runtime/phase_clock.h"
 
+#include <utility>
+
 namespace switchyard {
 
 std::string_view name_of(Phase phase) {
@@ -24,18 +26,40 @@ std::string_view name_of(Phase phase) {
   return "?";
 }
 
-void PhaseClock::begin(Phase phase) { marks_.push_back({phase, backend_.record(compute_)}); }
+void PhaseClock::begin(Phase phase) { begin(phase, layer_); }
+
+void PhaseClock::begin(Phase phase, int layer) {
+  marks_.push_back({phase, layer, backend_.record(compute_)});
+}
 
 void PhaseClock::end() { begin(Phase::kCount); }
 
 void PhaseClock::collect() {
   if (!marks_.empty()) marks_.back().event.synchronize();
   for (size_t i = 0; i + 1 < marks_.size(); ++i) {
-    if (marks_[i].phase == Phase::kCount) continue;
-    seconds_[static_cast<size_t>(marks_[i].phase)] +=
-        marks_[i + 1].event.completion_time() - marks_[i].event.completion_time();
+    const Mark& mark = marks_[i];
+    if (mark.phase == Phase::kCount) continue;
+    const double begin = mark.event.completion_time();
+    const double end = marks_[i + 1].event.completion_time();
+    seconds_[static_cast<size_t>(mark.phase)] += end - begin;
+    if (trace_ != nullptr)
+      draw({.name = std::string(name_of(mark.phase)),
+            .begin = begin,
+            .end = end,
+            .layer = mark.layer});
   }
+  if (held_) trace_->add(*std::exchange(held_, std::nullopt));
   marks_.clear();
+}
+
+void PhaseClock::draw(TraceEvent event) {
+  if (held_ && held_->name == event.name && held_->layer == event.layer &&
+      held_->end == event.begin) {
+    held_->end = event.end;
+    return;
+  }
+  if (held_) trace_->add(*std::move(held_));
+  held_ = std::move(event);
 }
 
 }  // namespace switchyard

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "kernels/backend.h"
+#include "runtime/trace.h"
 
 namespace switchyard {
 
@@ -27,9 +29,15 @@ std::string_view name_of(Phase phase);
 /// waits. begin() ends the running phase.
 class PhaseClock {
  public:
-  PhaseClock(Backend& backend, Stream& compute) : backend_(backend), compute_(compute) {}
+  /// `trace`, if any, gets every phase as an event, and must outlive the clock.
+  PhaseClock(Backend& backend, Stream& compute, Trace* trace = nullptr)
+      : backend_(backend), compute_(compute), trace_(trace) {}
 
+  /// The phases that begin from here on belong to this layer of the model; -1: to none.
+  void enter_layer(int layer) { layer_ = layer; }
   void begin(Phase phase);
+  /// A phase of another layer than that which was entered last.
+  void begin(Phase phase, int layer);
   /// Ends the running phase.
   void end();
   /// Takes the marks so far in; waits for the compute stream to have passed them.
@@ -40,12 +48,19 @@ class PhaseClock {
  private:
   struct Mark {
     Phase phase;  // kCount: nothing runs
+    int layer;
     Event event;
   };
 
+  /// Adds the event before to the trace, unless `event` goes on with it.
+  void draw(TraceEvent event);
+
   Backend& backend_;
   Stream& compute_;
+  Trace* trace_;
+  int layer_ = -1;
   std::vector<Mark> marks_;
+  std::optional<TraceEvent> held_;
   std::array<double, static_cast<size_t>(Phase::kCount)> seconds_{};
 };
 

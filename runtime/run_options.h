@@ -79,6 +79,7 @@ struct RunOptions {
   uint64_t strict_seed = 1;  // of the strict backend's delays
 
   std::string version;  // of this program, for OUT.meta.json
+  std::string command;  // that runs, for the file of --stats
   /// Name and value of every option, given or default, in the order of --help, for OUT.meta.json.
   std::vector<std::pair<std::string, std::string>> listing;
 };

@@ -14,6 +14,7 @@ constexpr size_t kNumPhases = static_cast<size_t>(Phase::kCount);
 
 std::string encode(const RankStats& stats) {
   ByteWriter writer;
+  writer.put_string(stats.host);
   writer.put(stats.num_experts);
   writer.put(stats.weight_bytes);
   writer.put(stats.planned_bytes);
@@ -26,12 +27,14 @@ std::string encode(const RankStats& stats) {
   writer.put_vector(stats.choices);
   writer.put_vector(stats.dropped);
   writer.put_vector(stats.seconds);
+  put_cache_stats(writer, stats.cache);
   return writer.bytes();
 }
 
 RankStats decode(const std::string& bytes) {
   ByteReader reader(bytes);
   RankStats stats;
+  stats.host = reader.get_string();
   stats.num_experts = reader.get<int64_t>();
   stats.weight_bytes = reader.get<int64_t>();
   stats.planned_bytes = reader.get<int64_t>();
@@ -44,6 +47,7 @@ RankStats decode(const std::string& bytes) {
   stats.choices = reader.get_vector<int64_t>();
   stats.dropped = reader.get_vector<int64_t>();
   stats.seconds = reader.get_vector<double>();
+  stats.cache = get_cache_stats(reader);
   return stats;
 }
 
@@ -72,6 +76,52 @@ std::string rank_table(const std::vector<RankStats>& ranks) {
     table.add_row(row);
   }
   return table.text();
+}
+
+std::string percent(double share) { return concat(format_fixed(100.0 * share, 1), " %"); }
+
+/// Of what came over a link while something came.
+std::string speed(const LinkTraffic& link) {
+  return link.seconds > 0.0 ? format_fixed(link.gigabytes_per_second(), 2) : "-";
+}
+
+std::string cache_table(const std::vector<RankStats>& ranks) {
+  TextTable table({"rank", "slots", "experts", "budget", "hit rate", "uniform", "loads",
+                   "from files", "GB/s", "from host", "GB/s", "stall s", "pack s", "precision",
+                   "recall", "sweeps"});
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const CacheStats& cache = ranks[rank].cache;
+    const ExpertAccount total = total_of(cache);
+    const PredictionCounts& p = cache.predictions;
+    table.add_row(
+        {std::to_string(rank), std::to_string(cache.num_slots), std::to_string(num_experts(cache)),
+         format_byte_size(cache.budget_bytes), percent(share_of(total.hits, total.uses)),
+         percent(uniform_hit_rate(cache.num_slots, num_experts(cache))),
+         std::to_string(total.loads), format_byte_size(cache.files.bytes), speed(cache.files),
+         format_byte_size(cache.host.bytes), speed(cache.host),
+         format_fixed(cache.stall_seconds, 2), format_fixed(cache.pack_seconds, 2),
+         p.predicted > 0 ? percent(share_of(p.correct, p.predicted)) : "-",
+         p.used > 0 ? percent(share_of(p.correct, p.used)) : "-", std::to_string(cache.sweeps)});
+  }
+  return table.text();
+}
+
+/// What the ranks' caches did; empty where every expert had its slot.
+std::string cache_text(const std::vector<RankStats>& ranks) {
+  const bool is_paged = std::ranges::any_of(ranks, [](const RankStats& stats) {
+    return stats.cache.num_slots < num_experts(stats.cache);
+  });
+  if (!is_paged) return "";
+  std::string text = concat("\nexperts in fewer slots than there are, beside the hit rate that ",
+                            "uniform routing would have\n", cache_table(ranks));
+  double pack_seconds = 0.0;
+  for (const RankStats& stats : ranks) pack_seconds += stats.cache.pack_seconds;
+  if (pack_seconds > 0.0) {
+    text += concat("packing experts on their way from the files took ",
+                   format_fixed(pack_seconds, 2), " s of the loading threads' time; files that ",
+                   "'switchyard convert' wrote need none\n");
+  }
+  return text;
 }
 
 /// Sum over ranks of entry `layer`.
@@ -116,6 +166,7 @@ std::string stats_text(const std::vector<RankStats>& ranks, const std::vector<in
   text += concat("\nby the schedule, a rank waits for the busiest in ",
                  format_fixed(100.0 * ranks.at(0).scheduled_idle, 1),
                  " % of a step's time outside the experts\n");
+  text += cache_text(ranks);
   if (!moe_layers.empty()) {
     text += "\nrows that the ranks' experts received, and choices beyond the capacity, by layer\n" +
             layer_table(ranks, moe_layers);

@@ -74,8 +74,9 @@ void run_score(const ScoreOptions& options, Backend& backend, Communicator& worl
   ModelJob job(options.run, backend, world);
   const UnitForm form = {job.config().start_token, job.capacity()};
   RootState root;
-  const RequestSummary summary = job.load(options.top_logprobs, progress,
-                                          [&] { return prepare_root(options, job, form, root); });
+  const RequestSummary summary =
+      job.load({options.input, options.output}, options.top_logprobs, progress,
+               [&] { return prepare_root(options, job, form, root); });
   Progress done;
   if (job.is_root()) {
     done = score_requests(options, job, form, summary, root, progress);

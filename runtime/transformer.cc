@@ -23,6 +23,7 @@ std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
     embed();
   }
   for (int layer = 0; layer < p_.config.num_layers(); ++layer) {
+    p_.clock.enter_layer(layer);
     if (rows_.count() > 0) attention(layer);
     feed_forward(layer, header.step);
     if (rows_.count() == 0) continue;
@@ -30,6 +31,7 @@ std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
     check_finite(hidden, layer + 1);
     observe(concat("layer.", layer, ".output"), hidden);
   }
+  p_.clock.enter_layer(-1);
   p_.clock.begin(Phase::kDense);
   std::vector<SequenceOutput> outputs = output_.run(header, rows_);
   p_.clock.end();

@@ -17,15 +17,16 @@ bool can_read_twice(const std::string& input) {
   return input != "-" && !is_stream;
 }
 
-void require_other_files(const std::vector<std::string>& read, const std::string& output) {
+void require_other_files(const std::vector<std::string>& read, const std::string& output,
+                         const char* option) {
   namespace fs = std::filesystem;
-  for (const char* suffix : {"", ".partial", ".meta.json", ".partial.meta.json"}) {
+  for (const char* suffix : {"", ".partial", ".meta.json", ".partial.meta.json", ".tmp"}) {
     std::error_code error;
     if (!fs::is_regular_file(output + suffix, error)) continue;
     for (const std::string& path : read) {
       if (path.empty() || !fs::equivalent(path, output + suffix, error) || error) continue;
-      fail_usage("--output ", output, " would overwrite ", path, ", which this run reads; give ",
-                 "another --output");
+      fail_usage(option, " ", output, " would overwrite ", path, ", which this run reads; give ",
+                 "another ", option);
     }
   }
 }

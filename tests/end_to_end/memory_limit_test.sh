@@ -47,10 +47,10 @@ limited() {
   )
 }
 
-"$program" synthesize --preset moe_15b --layers 2 --experts 48 --output "$work/model" \
+"$program" synthesize --preset moe_15b --layers 2 --experts 48 --rank-files 4 --output "$work/model" \
   --log-level error
 for id in 1 2 3 4; do
-  echo "{\"id\": $id, \"token_ids\": [$id, 40$id, 300, 7, 12, 1$id, 900]}"
+  echo "{\"id\": $id, \"token_ids\": [5$id, 40$id, 300, 7, 12, 1$id, 900]}"
 done >"$work/in.jsonl"
 score() {
   echo score --model "$work/model" --input "$work/in.jsonl" --threads 2 --progress none

@@ -53,6 +53,11 @@ check_same 2 --max-batch-tokens 64 --exchange-buffer 64KiB
 check_same 3 --max-batch-tokens 1000 --exchange-buffer 2584
 check_same 4 --max-batch-tokens 100000 --instruction-set portable
 check_same 8 --max-batch-tokens 200 --exchange-buffer 16KiB --backend strict
+# Experts that come from files when they are needed.
+check_same 1 --expert-slots 1 --max-batch-tokens 200
+check_same 2 --expert-slots 3 --prefetch on --host-budget 1MiB
+check_same 3 --expert-slots 2 --cache-scope layer --cache-policy lfu --max-batch-tokens 100
+check_same 4 --expert-slots 1 --prefetch off --max-batch-tokens 50 --exchange-buffer 64KiB
 
 # expect_error STATUS TEXT COUNT ARGUMENTS...: fails with the status, tells TEXT once, leaves no OUT.
 expect_error() {

@@ -106,6 +106,19 @@ TEST(OptionTable, EveryOptionIsStored) {
   EXPECT_EQ(options.run.log_level, LogLevel::kWarning);
 }
 
+TEST(OptionTable, ReportsGoToFiles) {
+  const ScoreOptions options = parse({"--stats", "s.json", "--trace", "t.json"});
+  EXPECT_EQ(options.run.stats_file, "s.json");
+  EXPECT_EQ(options.run.trace_file, "t.json");
+  EXPECT_EQ(parse({}).run.stats_file, "");
+  for (const char* option : {"--stats", "--trace"}) {
+    EXPECT_THAT(usage_error([&] {
+                  parse({option, "-"});
+                }),
+                testing::HasSubstr("a file: standard output is for results"));
+  }
+}
+
 TEST(OptionTable, CapacityOptionsAreStored) {
   EXPECT_EQ(parse({}).run.capacity.mode, Capacity::kNone);
   EXPECT_FALSE(parse({"--capacity", "reference"}).run.capacity.fraction);

@@ -174,17 +174,6 @@ TEST(CacheSimulation, UniformRoutingHitsAsOftenAsThereAreSlots) {
   }
 }
 
-TEST(CacheSimulation, LayersShareSlotsInProportion) {
-  using Slots = std::vector<int64_t>;
-  EXPECT_EQ(slots_by_layer(4, {8, 8}), (Slots{2, 2}));
-  EXPECT_EQ(slots_by_layer(5, {8, 8}), (Slots{3, 2}));
-  EXPECT_EQ(slots_by_layer(6, {4, 8}), (Slots{2, 4}));
-  EXPECT_EQ(slots_by_layer(3, {1, 100, 1}), (Slots{1, 1, 1}));
-  EXPECT_EQ(slots_by_layer(100, {4, 0, 2}), (Slots{4, 0, 2}));
-  EXPECT_EQ(slots_by_layer(0, {4, 2}), (Slots{0, 0}));
-  EXPECT_EQ(slots_by_layer(7, {}), Slots{});
-}
-
 TEST(CacheSimulation, ALayersSlotsAreItsOwn) {
   // Two layers take turns: one shared slot never hits, one slot each always does.
   UseLog uses{{1, 1}, {}};

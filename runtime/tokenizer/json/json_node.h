@@ -45,7 +45,7 @@ class JsonNode {
   /// Throws Error(kInput) of the place and the parts.
   template <typename... Parts>
   [[noreturn]] void refuse(Parts&&... parts) const {
-    fail_input(place_, ": ", std::forward<Parts>(parts)...);
+    fail_input(place_, place_.ends_with(':') ? " " : ": ", std::forward<Parts>(parts)...);
   }
 
  private:
