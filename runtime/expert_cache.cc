@@ -42,13 +42,12 @@ char* align_pointer(void* pointer) {
 
 ExpertCache::ExpertCache(ExpertCacheParts parts)
     : p_(std::move(parts)),
-      layers_(p_.layers),
-      table_(layer_sizes(layers_), p_.sizes.num_slots, p_.options.scope, make_policy(p_)),
+      table_(layer_sizes(p_.layers), p_.sizes.num_slots, p_.options.scope, make_policy(p_)),
       memory_(p_.backend.allocate(p_.sizes.device_bytes + kSlotAlignment)),
       slots_(static_cast<size_t>(p_.sizes.num_slots)),
       host_tier_(p_.sizes.host_slots, p_.sizes.slot_bytes),
       rounds_left_(static_cast<size_t>(p_.sizes.num_experts), 0),
-      last_needed_(layers_.size()),
+      last_needed_(p_.layers.size()),
       start_time_(now_seconds()) {
   char* next = align_pointer(memory_.data());
   for (int64_t slot = 0; slot < p_.sizes.num_slots; ++slot) {
@@ -63,7 +62,7 @@ ExpertCache::ExpertCache(ExpertCacheParts parts)
   stats_.slot_bytes = p_.sizes.slot_bytes;
   stats_.budget_bytes = p_.sizes.device_bytes;
   stats_.host_slots = p_.sizes.host_slots;
-  for (const ExpertLayer& layer : layers_) {
+  for (const ExpertLayer& layer : p_.layers) {
     stats_.expert_ids.push_back(layer.ids);
     stats_.experts.emplace_back(layer.ids.size());
   }
@@ -80,7 +79,7 @@ ExpertAccount& ExpertCache::account_of(int64_t expert) {
 
 const ExpertShape& ExpertCache::shape_of(int64_t expert) const {
   const int64_t layer = table_.layer_of(expert);
-  return layers_[static_cast<size_t>(layer)]
+  return p_.layers[static_cast<size_t>(layer)]
       .experts[static_cast<size_t>(expert - table_.first_of(layer))];
 }
 
@@ -125,7 +124,7 @@ void ExpertCache::start_load(int64_t expert, int64_t slot_number, LoadUrgency ur
   slot.load = std::make_shared<ExpertLoad>();
   slot.load->number = expert;
   slot.load->id = {static_cast<int>(layer),
-                   layers_[static_cast<size_t>(layer)]
+                   p_.layers[static_cast<size_t>(layer)]
                        .ids[static_cast<size_t>(expert - table_.first_of(layer))]};
   slot.load->slot = expert_slot(shape, p_.backend, slot.base);
   slot.load->bytes = {slot.base, DType::kU8, {expert_slot_bytes(shape, p_.backend)}};

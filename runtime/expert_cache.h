@@ -25,9 +25,9 @@ namespace switchyard {
 /// What a cache works with. All references must outlive it.
 struct ExpertCacheParts {
   const Checkpoint& checkpoint;
-  const std::vector<ExpertLayer>& layers;  // of this rank, by MoE layer
+  std::vector<ExpertLayer> layers;  // of this rank, by MoE layer
   CacheSizes sizes;
-  const TierOptions& options;
+  TierOptions options;
   /// By MoE layer and local number, for CachePolicy::kStatic; else empty.
   std::vector<std::vector<int64_t>> earlier_uses;
   TensorSources& sources;
@@ -58,7 +58,7 @@ class ExpertCache {
   /// Fills the slots before the first step. `progress` may be null. Throws what loading threw.
   void fill(ProgressSink* progress);
 
-  const std::vector<ExpertLayer>& layers() const { return layers_; }
+  const std::vector<ExpertLayer>& layers() const { return p_.layers; }
   const CacheSizes& sizes() const { return p_.sizes; }
 
   /// Starts loading what the layer needs and has not.
@@ -109,7 +109,6 @@ class ExpertCache {
   double busy_part() const;
 
   ExpertCacheParts p_;
-  const std::vector<ExpertLayer> layers_;
   SlotTable table_;
   DeviceBuffer memory_;
   std::vector<Slot> slots_;
