@@ -9,6 +9,7 @@ const std::vector<Command>& commands() {
       {"perplexity", "how well a model predicts a text", run_perplexity_command},
       {"tokenize", "the token ids of texts, and their text again", run_tokenize_command},
       {"inspect", "what a checkpoint is, from its headers alone", run_inspect_command},
+      {"convert", "a checkpoint that runs read straight into memory", run_convert_command},
       {"synthesize", "a checkpoint of a model's shape with random weights", run_synthesize_command},
       {"version", "version and features of this build; also --version", run_version_command},
       {"help", "this text; also --help", run_help_command},

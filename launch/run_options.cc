@@ -83,19 +83,13 @@ std::vector<OptionSpec> arithmetic_options(RunOptions& o) {
                    "each head's keys and values, or absorbed, on the latent itself; other models "
                    "have one form",
            .set = store_choice(o.attention_form, {{"expanded", AttentionForm::kExpanded},
-                                                  {"absorbed", AttentionForm::kAbsorbed}})},
-          {.name = "expert-dtype",
-           .value_name = "TYPE",
-           .default_text = "stored",
-           .help = "how the experts' matrices are kept: as stored, or quantised to int8, int4, "
-                   "int3 or int2; int4:g32 sets the inputs that share a scale (int8: 128, int4 and "
-                   "int3: 64, int2: 16)",
-           .set = store_quantization(o.quantization.experts)},
-          {.name = "attention-dtype",
-           .value_name = "TYPE",
-           .default_text = "stored",
-           .help = "the same of attention's matrices",
-           .set = store_quantization(o.quantization.attention)}};
+                                                  {"absorbed", AttentionForm::kAbsorbed}})}};
+}
+
+std::vector<OptionSpec> number_options(RunOptions& o) {
+  std::vector<OptionSpec> options = arithmetic_options(o);
+  for (OptionSpec& option : quantization_options(o.quantization)) options.push_back(option);
+  return options;
 }
 
 std::vector<OptionSpec> capacity_options(CapacityOptions& capacity) {
@@ -128,6 +122,21 @@ std::vector<OptionSpec> capacity_options(CapacityOptions& capacity) {
 }
 
 }  // namespace
+
+std::vector<OptionSpec> quantization_options(WeightQuantization& quantization) {
+  return {{.name = "expert-dtype",
+           .value_name = "TYPE",
+           .default_text = "stored",
+           .help = "how the experts' matrices are kept: as stored, or quantised to int8, int4, "
+                   "int3 or int2; int4:g32 sets the inputs that share a scale (int8: 128, int4 and "
+                   "int3: 64, int2: 16)",
+           .set = store_quantization(quantization.experts)},
+          {.name = "attention-dtype",
+           .value_name = "TYPE",
+           .default_text = "stored",
+           .help = "the same of attention's matrices",
+           .set = store_quantization(quantization.attention)}};
+}
 
 OptionSpec model_option(std::string& model) {
   return {.name = "model",
@@ -209,7 +218,7 @@ OptionGroup tokenizer_options(TokenizerOptions& o) {
 }
 
 OptionGroup numerics_options(RunOptions& o) {
-  OptionGroup group = {kNumbers, arithmetic_options(o),
+  OptionGroup group = {kNumbers, number_options(o),
                        [&o](const OptionTable& table) { check_capacity(table, o.capacity); }};
   for (OptionSpec& option : capacity_options(o.capacity)) group.options.push_back(option);
   return group;
@@ -219,7 +228,7 @@ OptionGroup generation_numerics_options(RunOptions& o) {
   const auto set_capacity = [](const std::string& text) {
     if (text != "none") throw BadValue("none: a capacity depends on a batch of whole sequences");
   };
-  OptionGroup group = {kNumbers, arithmetic_options(o)};
+  OptionGroup group = {kNumbers, number_options(o)};
   group.options.push_back({.name = "capacity",
                            .value_name = "none",
                            .default_text = "none",

@@ -16,6 +16,9 @@ OptionSpec progress_option(ProgressForm& form);
 /// --json, a switch.
 OptionSpec json_option(ResultForm& form);
 
+/// --expert-dtype, --attention-dtype.
+std::vector<OptionSpec> quantization_options(WeightQuantization& quantization);
+
 /// --tokenizer, --dict, --special-tokens, --newlines.
 OptionGroup tokenizer_options(TokenizerOptions& options);
 /// --numerics, --capacity and what belongs to it.

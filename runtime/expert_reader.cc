@@ -63,16 +63,51 @@ int64_t ExpertReader::staging_bytes(const std::vector<ExpertShape>& shapes) {
 }
 
 void ExpertReader::read(const ExpertId& id, const ExpertWeights& slot) {
-  const TensorNames& names = checkpoint_.config.names;
   const int layer = layers_[static_cast<size_t>(id.moe_layer)];
+  if (checkpoint_.native) {
+    const PackedExtent& extent =
+        checkpoint_.native
+            ->experts[static_cast<size_t>(id.moe_layer)][static_cast<size_t>(id.expert)];
+    return read_packed(extent, slot.up.data, concat("expert ", id.expert, " of layer ", layer));
+  }
+  const TensorNames& names = checkpoint_.config.names;
   const std::string up = tensor_name(names.expert_up, layer, id.expert);
   const std::string down = tensor_name(names.expert_down, layer, id.expert);
   const int64_t before = source_->bytes_read();
-  read_matrix(up + ".weight", slot.up);
-  read_matrix(down + ".weight", slot.down);
+  pack_matrix(up + ".weight", slot.up);
+  pack_matrix(down + ".weight", slot.down);
   if (slot.up_bias.data != nullptr) read_vector(up + ".bias", slot.up_bias);
   if (slot.down_bias.data != nullptr) read_vector(down + ".bias", slot.down_bias);
   counts_.bytes += source_->bytes_read() - before;
+}
+
+void ExpertReader::read_matrix(const std::string& name, const Weight& to) {
+  if (checkpoint_.native) {
+    return read_packed(checkpoint_.native->matrices.at(name), to.data, concat("matrix ", name));
+  }
+  const int64_t before = source_->bytes_read();
+  pack_matrix(name, to);
+  counts_.bytes += source_->bytes_read() - before;
+}
+
+void ExpertReader::read_packed(const PackedExtent& extent, void* to, const std::string& what) {
+  const double begin = now_seconds();
+  bool is_done = false;
+  backend_.run_on_host(stream_, [&] {
+    void* const host = backend_.host_address(to);
+    if (host == nullptr) return;
+    source_->read_packed(extent, host, what);
+    is_done = true;
+  });
+  backend_.record(stream_).synchronize();
+  if (!is_done) {
+    if (staging_.bytes() < extent.bytes) staging_ = AlignedBuffer(extent.bytes);
+    source_->read_packed(extent, staging_.data(), what);
+    backend_.copy_to_device(stream_, staging_.data(), {to, DType::kU8, {extent.bytes}});
+    backend_.record(stream_).synchronize();
+  }
+  counts_.bytes += extent.bytes;
+  counts_.read_seconds += now_seconds() - begin;
 }
 
 void ExpertReader::stage(const std::string& name, int64_t first, int64_t count, DType kept_as) {
@@ -86,7 +121,7 @@ void ExpertReader::stage(const std::string& name, int64_t first, int64_t count, 
   convert_elements(entry.dtype, raw_.data(), kept_as, kept_.data(), count);
 }
 
-void ExpertReader::read_matrix(const std::string& name, const Weight& to) {
+void ExpertReader::pack_matrix(const std::string& name, const Weight& to) {
   const WeightSpec& spec = to.spec;
   const int64_t step = rows_per_piece(spec.cols);
   for (int64_t row = 0; row < spec.rows; row += step) {

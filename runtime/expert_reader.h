@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/base/aligned_buffer.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/expert_slot.h"
 
@@ -22,11 +23,12 @@ struct ExpertReadCounts {
   double pack_seconds = 0.0;  // in converting, quantising and packing
 };
 
-/// Fills slots with experts of a checkpoint, by one thread.
+/// Fills slots with experts of a checkpoint, by one thread. Those of a converted checkpoint are
+/// read as they lie in the file, straight into the slot where the host can address that.
 class ExpertReader {
  public:
-  /// `source` gives the elements of tensors that have to be packed. The references must outlive
-  /// the reader; `stream` is driven by the thread that calls.
+  /// `source` gives the elements of tensors, of a converted checkpoint the bytes of experts. The
+  /// references must outlive the reader; `stream` is driven by the thread that calls.
   ExpertReader(const Checkpoint& checkpoint, std::unique_ptr<TensorSource> source, Backend& backend,
                Stream& stream);
 
@@ -37,10 +39,15 @@ class ExpertReader {
   /// Error(kInput) naming file, offset and expert when bytes are missing.
   void read(const ExpertId& id, const ExpertWeights& slot);
 
+  /// Fills a dense matrix, named as in the index, in the same way.
+  void read_matrix(const std::string& name, const Weight& to);
+
   const ExpertReadCounts& counts() const { return counts_; }
 
  private:
-  void read_matrix(const std::string& name, const Weight& to);
+  void pack_matrix(const std::string& name, const Weight& to);
+  /// Copies an extent to device memory. `what` is what it holds, for messages.
+  void read_packed(const PackedExtent& extent, void* to, const std::string& what);
   void read_vector(const std::string& name, const TensorView& to);
   /// Elements [first, first + count) of a tensor in `kept_as` in front of staging_.
   void stage(const std::string& name, int64_t first, int64_t count, DType kept_as);
@@ -52,6 +59,7 @@ class ExpertReader {
   std::vector<int> layers_;  // the model's numbers of the MoE layers
   std::vector<char> raw_;
   std::vector<char> kept_;
+  AlignedBuffer staging_;  // of extents, for devices whose memory the host cannot address
   ExpertReadCounts counts_;
 };
 

@@ -19,6 +19,7 @@ ReportSection summary_section(const Checkpoint& checkpoint, int64_t header_bytes
   ReportSection section = make_facts("checkpoint", "");
   section.add_fact("path", checkpoint.directory);
   section.add_fact("fingerprint", checkpoint.fingerprint);
+  if (checkpoint.native) section.add_fact("packed_as", checkpoint.native->packing);
   section.add_fact("files", static_cast<int64_t>(checkpoint.index.files.size()));
   section.add_fact("bytes", byte_value(bytes));
   section.add_fact("header_bytes_read", byte_value(header_bytes));

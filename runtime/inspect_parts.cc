@@ -229,8 +229,10 @@ ReportSection file_section(const Checkpoint& checkpoint) {
       {}};
   for (size_t i = 0; i < contents.size(); ++i) {
     const CheckpointFile& file = checkpoint.index.files[i];
-    section.rows.push_back({file_name(file.path), container_name(file.path), byte_value(file.bytes),
-                            contents[i].tensors, static_cast<int64_t>(contents[i].experts.size()),
+    const bool is_packed = checkpoint.native && i > 0;
+    section.rows.push_back({file_name(file.path), is_packed ? "packed" : container_name(file.path),
+                            byte_value(file.bytes), contents[i].tensors,
+                            static_cast<int64_t>(contents[i].experts.size()),
                             range_text(contents[i].experts)});
   }
   return section;

@@ -123,10 +123,10 @@ void Checker::check_sizes() const {
 
 void Checker::check_quantization(const GroupQuantization& form, const char* what) const {
   const bool is_known = form.bits == 8 || (form.bits >= 2 && form.bits <= 4);
-  const bool is_group = form.group >= 8 && form.group % 8 == 0 && form.group <= 65536;
+  const bool is_group = form.group >= 8 && form.group % 8 == 0 && form.group <= int64_t{1} << 20;
   require(form.is_on() ? is_known && is_group : form.group == 0,
           concat(what, ": quantised to ", form.bits, " bits in groups of ", form.group,
-                 "; expected 8, 4, 3 or 2 bits and a multiple of 8 up to 65536"));
+                 "; expected 8, 4, 3 or 2 bits and a multiple of 8 up to 2^20"));
 }
 
 void Checker::check_expert_lists() const {

@@ -8,6 +8,7 @@
 #include "kernels/quantization.h"
 #include "parallel/topology.h"
 #include "runtime/batch_choice.h"
+#include "runtime/native_check.h"
 #include "runtime/run_stats.h"
 #include "runtime/tokenizer/unicode_text.h"
 
@@ -67,11 +68,12 @@ std::vector<std::vector<int64_t>> share_uses(const std::vector<std::vector<int64
 }
 
 /// The checkpoint as this run computes with it.
-Checkpoint open_for(const RunOptions& options, ControlChannel& control) {
+Checkpoint open_for(const RunOptions& options, const Backend& backend, ControlChannel& control) {
   Checkpoint checkpoint = open_checkpoint(options.model, control);
   control.agree(
       [&] {
         quantize_as_asked(options, checkpoint.config);
+        check_native(checkpoint, backend);
         const bool is_fairseq = checkpoint.config.family == kFairseqFamily;
         if (options.capacity.mode == Capacity::kNone || is_fairseq) return;
         fail_usage("--capacity reference is for fairseq's models; the experts of ", options.model,
@@ -89,7 +91,7 @@ ModelJob::ModelJob(const RunOptions& options, Backend& backend, Communicator& wo
       backend_(backend),
       world_(world),
       control_(backend, world),
-      checkpoint_(open_for(options, control_)),
+      checkpoint_(open_for(options, backend, control_)),
       numerics_(agree_on_numerics(options.numerics, backend, checkpoint_, control_)),
       reports_(options) {
   if (!is_root()) return;

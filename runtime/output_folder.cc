@@ -15,19 +15,24 @@
 
 #include "kernels/base/byte_size.h"
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/native_header.h"
 
 namespace switchyard {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Is it a file of a checkpoint of the name "model", fairseq's or Hugging Face's?
+/// Is it a file of a checkpoint of the name "model", fairseq's or Hugging Face's, or of a converted
+/// one?
 bool is_checkpoint_file(const std::string& name) {
   const bool is_model =
       name.starts_with("model.") || name.starts_with("model-") || name.starts_with("pytorch_model");
   const bool is_weights = name.ends_with(".pt") || name.ends_with(".safetensors") ||
                           name.ends_with(".bin") || name.ends_with(".index.json");
-  return name == "config.json" || name == "generation_config.json" || (is_model && is_weights);
+  const bool is_converted = name == kNativeHeaderFile || name == kNativeDenseFile ||
+                            (name.starts_with("experts-") && name.ends_with(".bin"));
+  return is_converted || name == "config.json" || name == "generation_config.json" ||
+         (is_model && is_weights);
 }
 
 void require_no_checkpoint(const std::string& path) {
@@ -76,23 +81,23 @@ OutputFolder::OutputFolder(std::string path) : path_(std::move(path)) {
 
 OutputFolder::~OutputFolder() { unmark(); }
 
-void OutputFolder::require_space(int64_t bytes, const std::vector<std::string>& file_names) const {
+void OutputFolder::require_space(const OutputNeeds& needs) const {
   struct statvfs status {};
   if (statvfs(path_.c_str(), &status) != 0) {
     fail_input(path_, ": its file system cannot be asked for space: ", std::strerror(errno));
   }
   const int64_t available =
       static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize) +
-      replaceable_bytes(path_, file_names);
-  if (bytes <= available) return;
-  fail_resource(path_, ": the checkpoint needs ", format_byte_size(bytes), " (", bytes,
+      replaceable_bytes(path_, needs.file_names);
+  if (needs.bytes <= available) return;
+  fail_resource(path_, ": the checkpoint needs ", format_byte_size(needs.bytes), " (", needs.bytes,
                 " bytes), and ", format_byte_size(available), " are free there; free space, give ",
-                "another --output, or a smaller model by --layers, --experts or --dtype");
+                "another --output, or ", needs.smaller);
 }
 
 std::string OutputFolder::mark() {
   const auto now = std::chrono::system_clock::now().time_since_epoch().count();
-  const std::string name = concat("synthesize-", getpid(), "-", now, ".tmp");
+  const std::string name = concat("switchyard-", getpid(), "-", now, ".tmp");
   mark_ = (fs::path(path_) / name).string();
   if (!FileHandle::open(mark_, O_WRONLY | O_CREAT | O_EXCL).is_open()) {
     fail_input("cannot write ", std::exchange(mark_, {}), " (", std::strerror(errno),
@@ -105,11 +110,34 @@ void OutputFolder::unmark() {
   if (!mark_.empty()) unlink(std::exchange(mark_, {}).c_str());
 }
 
+namespace {
+
 void require_mark(const std::string& path, const std::string& mark) {
   std::error_code error;
   if (fs::exists(fs::path(path) / mark, error)) return;
   fail_input(path, " is not the folder of that name that rank 0 sees; give an --output that all ",
              "hosts share");
+}
+
+}  // namespace
+
+std::unique_ptr<OutputFolder> take_output_folder(const std::string& path, const OutputNeeds& needs,
+                                                 ControlChannel& control) {
+  constexpr CollectiveLabel kLabel{.phase = "output folder"};
+  std::unique_ptr<OutputFolder> folder;
+  std::string mark;
+  control.agree(
+      [&] {
+        if (control.rank() != 0) return;
+        folder = std::make_unique<OutputFolder>(path);
+        folder->require_space(needs);
+        mark = folder->mark();
+      },
+      kLabel);
+  mark = control.broadcast(mark, 0, kLabel);
+  control.agree([&] { require_mark(path, mark); }, kLabel);
+  if (folder) folder->unmark();
+  return folder;
 }
 
 }  // namespace switchyard

@@ -2,12 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "parallel/control_channel.h"
 #include "runtime/requests/file_handle.h"
 
 namespace switchyard {
+
+/// What a command writes into its folder.
+struct OutputNeeds {
+  int64_t bytes = 0;
+  std::vector<std::string> file_names;
+  const char* smaller = "";  // what takes less space, for messages: "a smaller model by --layers"
+};
 
 /// Rank 0's hold on the folder while a checkpoint is written: no other run may write there.
 class OutputFolder {
@@ -21,9 +30,9 @@ class OutputFolder {
   /// Removes the mark.
   ~OutputFolder();
 
-  /// Throws Error(kResource) unless `bytes` fit beside what is there. What interrupted runs left of
-  /// `file_names` is about to be replaced and counts as free.
-  void require_space(int64_t bytes, const std::vector<std::string>& file_names) const;
+  /// Throws Error(kResource) unless it fits beside what is there. What interrupted runs left of
+  /// what will be written is about to be replaced and counts as free.
+  void require_space(const OutputNeeds& needs) const;
 
   /// Makes an empty file of a name that never was there before and returns that name: whoever sees
   /// it sees this folder. Throws Error(kInput) if nothing can be written.
@@ -37,7 +46,9 @@ class OutputFolder {
   std::string mark_;  // path; empty: none
 };
 
-/// Throws Error(kInput) unless the file of that name, made by rank 0, is in `path` here too.
-void require_mark(const std::string& path, const std::string& mark);
+/// Takes the folder for this run and proves that all ranks see it. Rank 0 holds the result. All
+/// ranks pass the same. Collective; throws AgreedError for what OutputFolder throws.
+std::unique_ptr<OutputFolder> take_output_folder(const std::string& path, const OutputNeeds& needs,
+                                                 ControlChannel& control);
 
 }  // namespace switchyard

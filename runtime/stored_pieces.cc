@@ -37,6 +37,10 @@ int64_t StoredPieces::add(const TensorEntry& entry) {
   for (const TensorEntry& part : entry.parts) bytes += add(part);
   if (!entry.parts.empty()) return bytes;
   for (const TensorExtent& extent : entry.extents) files_.insert(extent.file);
+  if (entry.encoding == TensorEncoding::kPacked) {
+    const bool is_new = packed_.emplace(entry.file, entry.offset).second;
+    return is_new ? entry.extents.front().count : 0;
+  }
   if (entry.extents.empty()) files_.insert(entry.file);
   for (const TensorEntry& scale : entry.scale) {
     if (scales_.emplace(scale.file, scale.offset).second) bytes += add(scale);
@@ -48,8 +52,8 @@ int64_t StoredPieces::add(const TensorEntry& entry) {
       return bytes + entry.num_elements();
     case TensorEncoding::kMxfp4:
       return bytes + entry.num_elements() / 2;
-    case TensorEncoding::kPacked:  // counted by its extent
-      return bytes;
+    case TensorEncoding::kPacked:  // counted above
+      break;
   }
   return bytes;
 }

@@ -13,7 +13,8 @@ namespace switchyard {
 /// "bf16", "fp8", "mxfp4", or several with " and " where a tensor is made of such.
 std::string stored_type(const TensorEntry& entry);
 
-/// Adds up tensors' bytes in the files. Scales that several share count once.
+/// Adds up tensors' bytes in the files. Scales that several share count once, and so do the extents
+/// of packed experts.
 class StoredPieces {
  public:
   /// The bytes that this tensor adds.
@@ -23,6 +24,7 @@ class StoredPieces {
 
  private:
   std::set<std::pair<int32_t, int64_t>> scales_;  // file and offset
+  std::set<std::pair<int32_t, int64_t>> packed_;
   std::set<int32_t> files_;
 };
 

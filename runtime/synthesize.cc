@@ -125,26 +125,6 @@ class FileWriter {
   std::vector<StagedFile> staged_;
 };
 
-/// Takes the folder for this run and proves that all ranks see it. Rank 0 holds the result.
-std::unique_ptr<OutputFolder> take_folder(const std::string& path, const FileWriter& writer,
-                                          int64_t bytes, ControlChannel& control) {
-  constexpr CollectiveLabel kLabel{.phase = "output folder"};
-  std::unique_ptr<OutputFolder> folder;
-  std::string mark;
-  control.agree(
-      [&] {
-        if (control.rank() != 0) return;
-        folder = std::make_unique<OutputFolder>(path);
-        folder->require_space(bytes, writer.file_names());
-        mark = folder->mark();
-      },
-      kLabel);
-  mark = control.broadcast(mark, 0, kLabel);
-  control.agree([&] { require_mark(path, mark); }, kLabel);
-  if (folder) folder->unmark();
-  return folder;
-}
-
 }  // namespace
 
 void run_synthesize(const SynthesizeOptions& options, ControlChannel& control,
@@ -156,7 +136,9 @@ void run_synthesize(const SynthesizeOptions& options, ControlChannel& control,
   control.agree([&] { files = synthetic_files(model, options.seed); }, {.phase = "plan"});
   FileWriter writer(options, std::move(files), control.rank(), control.size());
   const int64_t bytes = control.all_sum(writer.my_bytes(), {.phase = "plan"});
-  const std::unique_ptr<OutputFolder> folder = take_folder(options.output, writer, bytes, control);
+  const std::unique_ptr<OutputFolder> folder = take_output_folder(
+      options.output,
+      {bytes, writer.file_names(), "a smaller model by --layers, --experts or --dtype"}, control);
   const bool is_root = control.rank() == 0;
   if (is_root) {
     log_start(options, model, writer.num_files(), bytes);

@@ -100,22 +100,44 @@ void WeightLoader::start_progress(const char* activity, int64_t bytes) {
   if (progress_ != nullptr) progress_->start();
 }
 
+WeightLoader::DenseBlock WeightLoader::share_out(const DenseSpec& spec, int64_t item, int64_t begin,
+                                                 int64_t count) const {
+  DenseBlock block{spec, item, {begin}};
+  int64_t served = 0;
+  for (int rank = 0; rank < communicator_.size(); ++rank) {
+    served += std::ranges::count(readers_, rank);
+    block.borders.push_back(begin + count * served / static_cast<int64_t>(readers_.size()));
+  }
+  return block;
+}
+
+bool WeightLoader::is_packed(const DenseSpec& spec) const {
+  return checkpoint_.native && checkpoint_.native->matrices.contains(spec.name);
+}
+
 std::vector<WeightLoader::DenseBlock> WeightLoader::dense_blocks(
     const std::vector<DenseSpec>& table) const {
-  const auto num_readers = static_cast<int64_t>(readers_.size());
   std::vector<DenseBlock> blocks;
   for (const DenseSpec& spec : table) {
+    if (is_packed(spec)) continue;
     const int64_t item = item_elements(spec);
     const int64_t items = spec.rows * spec.cols / std::max(int64_t{1}, item);
     const int64_t step = items_per_piece(item);
     for (int64_t begin = 0; begin < items; begin += step) {
-      const int64_t count = std::min(step, items - begin);
-      DenseBlock& block = blocks.emplace_back(DenseBlock{spec, item, {begin}});
-      int64_t served = 0;
-      for (int rank = 0; rank < communicator_.size(); ++rank) {
-        served += std::ranges::count(readers_, rank);
-        block.borders.push_back(begin + count * served / num_readers);
-      }
+      blocks.push_back(share_out(spec, item, begin, std::min(step, items - begin)));
+    }
+  }
+  return blocks;
+}
+
+std::vector<WeightLoader::DenseBlock> WeightLoader::packed_blocks(
+    const std::vector<DenseSpec>& table) const {
+  std::vector<DenseBlock> blocks;
+  for (const DenseSpec& spec : table) {
+    if (!is_packed(spec)) continue;
+    const int64_t bytes = checkpoint_.native->matrices.at(spec.name).bytes;
+    for (int64_t begin = 0; begin < bytes; begin += kLoadPieceBytes) {
+      blocks.push_back(share_out(spec, 1, begin, std::min(kLoadPieceBytes, bytes - begin)));
     }
   }
   return blocks;
@@ -123,6 +145,7 @@ std::vector<WeightLoader::DenseBlock> WeightLoader::dense_blocks(
 
 void WeightLoader::load_dense(const std::vector<DenseSpec>& table, const ModelWeights& weights) {
   const std::vector<DenseBlock> blocks = dense_blocks(table);
+  const std::vector<DenseBlock> packed = packed_blocks(table);
   const auto rank = static_cast<size_t>(communicator_.rank());
   std::vector<TensorPiece> pieces;
   for (const DenseBlock& block : blocks) {
@@ -130,11 +153,42 @@ void WeightLoader::load_dense(const std::vector<DenseSpec>& table, const ModelWe
     pieces.push_back(
         {block.spec.name, first * block.item, (block.borders[rank + 1] - first) * block.item});
   }
-  start_progress("loading dense weights,", bytes_of(pieces, checkpoint_.index));
+  int64_t bytes = bytes_of(pieces, checkpoint_.index);
+  for (const DenseBlock& block : packed) bytes += block.borders[rank + 1] - block.borders[rank];
+  start_progress("loading dense weights,", bytes);
+  for (const DenseBlock& block : packed) {
+    load_packed(block, static_cast<char*>(weights.address(block.spec)));
+  }
   PieceReader reader(source_, checkpoint_.index, std::move(pieces));
   for (const DenseBlock& block : blocks) {
     load_block(block, reader, weights.address(block.spec));
   }
+}
+
+void WeightLoader::load_packed(const DenseBlock& block, char* address) {
+  const PackedExtent& whole = checkpoint_.native->matrices.at(block.spec.name);
+  const auto rank = static_cast<size_t>(communicator_.rank());
+  const int64_t mine = block.borders[rank + 1] - block.borders[rank];
+  slice_.resize(static_cast<size_t>(mine));
+  source_.read_packed({whole.file, whole.offset + block.borders[rank], mine}, slice_.data(),
+                      concat("matrix ", block.spec.name));
+  done_.bytes_done += mine;
+  if (progress_ != nullptr) progress_->update(done_);
+  gather(block, 1);
+  backend_.copy_to_device(compute_, whole_.data(),
+                          {address + block.begin(), DType::kU8, {block.count()}});
+  backend_.record(compute_).synchronize();
+}
+
+void WeightLoader::gather(const DenseBlock& block, int64_t item_bytes) {
+  std::vector<int64_t> bytes;
+  for (size_t rank = 0; rank + 1 < block.borders.size(); ++rank) {
+    bytes.push_back((block.borders[rank + 1] - block.borders[rank]) * item_bytes);
+  }
+  whole_.resize(static_cast<size_t>(block.count() * item_bytes));
+  communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes,
+                             {.phase = "load of dense weights"});
+  backend_.record(exchange_).synchronize();
 }
 
 void WeightLoader::load_block(const DenseBlock& block, PieceReader& reader, void* address) {
@@ -142,15 +196,8 @@ void WeightLoader::load_block(const DenseBlock& block, PieceReader& reader, void
   const bool is_vector = spec.form == TensorForm::kVector;
   const DType dtype = is_vector ? DType::kF32 : spec.kept_as;
   const int64_t item_bytes = block.item * size_of(dtype);
-  std::vector<int64_t> bytes;
-  for (size_t rank = 0; rank + 1 < block.borders.size(); ++rank) {
-    bytes.push_back((block.borders[rank + 1] - block.borders[rank]) * item_bytes);
-  }
   take_piece(reader, spec.name, spec.kept_as, dtype);
-  whole_.resize(static_cast<size_t>(block.count() * item_bytes));
-  communicator_.all_gather_v(exchange_, slice_.data(), whole_.data(), bytes,
-                             {.phase = "load of dense weights"});
-  backend_.record(exchange_).synchronize();
+  gather(block, item_bytes);
   if (is_vector) {
     char* to = static_cast<char*>(address) + block.begin() * item_bytes;
     backend_.copy_to_device(compute_, whole_.data(), {to, DType::kF32, {block.count()}});

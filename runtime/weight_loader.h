@@ -46,7 +46,15 @@ class WeightLoader {
     int64_t count() const { return borders.back() - borders.front(); }
   };
   std::vector<DenseBlock> dense_blocks(const std::vector<DenseSpec>& table) const;
+  /// The same of matrices that the checkpoint keeps packed; items are bytes.
+  std::vector<DenseBlock> packed_blocks(const std::vector<DenseSpec>& table) const;
+  bool is_packed(const DenseSpec& spec) const;
+  /// Items [begin, begin + count) shared out over the readers.
+  DenseBlock share_out(const DenseSpec& spec, int64_t item, int64_t begin, int64_t count) const;
   void load_block(const DenseBlock& block, PieceReader& reader, void* address);
+  void load_packed(const DenseBlock& block, char* address);
+  /// All ranks' slices, in slice_, to whole_.
+  void gather(const DenseBlock& block, int64_t item_bytes);
   /// Packs the gathered rows or heads in whole_.
   void pack_block(const DenseBlock& block, char* address);
   /// The reader's next piece, rounded to `kept_as`, then widened or kept as `to_dtype`, in slice_.

@@ -7,6 +7,7 @@
 #include "runtime/checkpoint/fairseq_header.h"
 #include "runtime/checkpoint/header_exchange.h"
 #include "runtime/checkpoint/hf_folder.h"
+#include "runtime/checkpoint/native_checkpoint.h"
 #include "runtime/families/hf_checkpoint.h"
 
 namespace switchyard {
@@ -79,10 +80,14 @@ Checkpoint open_hf(const std::string& directory, ControlChannel& control) {
 
 Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control) {
   // Rank 0 decides: another host may see another folder, which is found out when files are read.
-  const std::string kind =
-      control.broadcast(control.rank() == 0 && is_hf_folder(directory) ? "config.json" : "", 0,
-                        {.phase = "find the checkpoint's kind"});
-  return kind.empty() ? open_fairseq(directory, control) : open_hf(directory, control);
+  const char* kind = "fairseq";
+  if (control.rank() == 0) {
+    // A converted checkpoint of a Hugging Face model has a config.json too, for its tokenizer.
+    kind = is_native_folder(directory) ? "native" : is_hf_folder(directory) ? "hf" : kind;
+  }
+  const std::string agreed = control.broadcast(kind, 0, {.phase = "find the checkpoint's kind"});
+  if (agreed == "native") return open_native_checkpoint(directory, control);
+  return agreed == "hf" ? open_hf(directory, control) : open_fairseq(directory, control);
 }
 
 }  // namespace switchyard

@@ -36,7 +36,9 @@ enum class TensorEncoding : uint8_t {
   /// negatives, times 2^(scale[i, j / 32] - 127) (OCP microscaling formats, MXFP4; E8M0 scales);
   /// dtype is kBF16, which holds every such number exactly.
   kMxfp4,
-  kPacked,  ///< in a PackedExtent; TensorReader does not read it
+  /// In the PackedExtent that `extents` names, counted in bytes; other tensors of an expert have
+  /// the same one. TensorReader::read does not read it.
+  kPacked,
 };
 
 /// Where one tensor's elements lie. Element (i0, i1, ...) starts at byte
@@ -136,9 +138,9 @@ struct Checkpoint {
   std::vector<std::string> warnings;
 };
 
-/// Opens the checkpoint in `directory`: Hugging Face's where there is a config.json, else
-/// fairseq's. Collective: rank i parses the headers of the files i mod R, all ranks get the whole
-/// index; an error on any rank is thrown on every rank.
+/// Opens the checkpoint in `directory`: a converted one where there is a switchyard.json, Hugging
+/// Face's where there is a config.json, else fairseq's. Collective: rank i parses the headers of
+/// the files i mod R, all ranks get the whole index; an error on any rank is thrown on every rank.
 Checkpoint open_checkpoint(const std::string& directory, ControlChannel& control);
 
 /// Reads byte ranges of a checkpoint's files, counting them. One thread at a time.
@@ -154,6 +156,10 @@ class TensorReader : public TensorSource {
   /// not the file whose header another rank read.
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
             void* to) override;
+
+  /// See TensorSource. With FileCaching::kDirect it is one read where `to` is aligned to
+  /// kDirectBlock. Throws as read().
+  void read_packed(const PackedExtent& extent, void* to, const std::string& what) override;
 
   int64_t bytes_read() const override { return bytes_read_; }
 

@@ -155,6 +155,14 @@ struct JsonForm<T> {
   }
 };
 
+/// Left for others to read.
+template <>
+struct JsonForm<boost::json::value> {
+  static void read(const boost::json::value& json, boost::json::value& value, const JsonPlace&) {
+    value = json;
+  }
+};
+
 template <>
 struct JsonForm<std::string> {
   static boost::json::value write(const std::string& value) { return boost::json::string(value); }

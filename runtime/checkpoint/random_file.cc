@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,13 @@
 namespace switchyard {
 
 namespace {
+
+/// Of this thread, for all its files, of which a checkpoint may have a thousand. Aligned to a huge
+/// page.
+char* bounce_buffer() {
+  thread_local const AlignedBuffer buffer(RandomFile::kBounceBytes);
+  return buffer.as<char>();
+}
 
 int64_t block_remainder(const void* address) {
   return static_cast<int64_t>(reinterpret_cast<uintptr_t>(address) %
@@ -53,11 +61,14 @@ void RandomFile::use_page_cache() {
   is_direct_ = false;
 }
 
-int64_t RandomFile::read_once(int64_t offset, int64_t bytes, void* to) {
+int64_t RandomFile::read_once(int64_t offset, int64_t bytes, char* to, char* next_block) {
   // One call moves at most 2 GiB on Linux; 1 GiB keeps every count in range.
-  const auto part = static_cast<size_t>(std::min<int64_t>(bytes, int64_t{1} << 30));
+  const int64_t part = std::min(bytes, int64_t{1} << 30);
+  const iovec parts[] = {{to, static_cast<size_t>(part)},
+                         {next_block, static_cast<size_t>(kDirectBlock)}};
+  const int num_parts = next_block != nullptr && part == bytes ? 2 : 1;
   for (;;) {
-    const ssize_t got = ::pread(descriptor_, to, part, offset);
+    const ssize_t got = ::preadv(descriptor_, parts, num_parts, offset);
     if (got >= 0 || (errno != EINTR && (errno != EINVAL || !is_direct_))) {
       if (got > 0 && caching_ == FileCaching::kDirect && !is_direct_) {
         ::posix_fadvise(descriptor_, offset, got, POSIX_FADV_DONTNEED);
@@ -73,23 +84,28 @@ int64_t RandomFile::read_blocks(int64_t offset, int64_t bytes, char* to) {
   const int64_t skip = offset % kDirectBlock;
   const int64_t shift = block_remainder(to) - skip;
   if (skip == 0 && shift == 0 && bytes >= kDirectBlock) {
-    return read_once(offset, bytes - bytes % kDirectBlock, to);
+    // The last block's bytes come with the same read.
+    const int64_t tail = bytes % kDirectBlock;
+    const int64_t whole = bytes - tail;
+    char* const next_block = tail > 0 ? bounce_buffer() : nullptr;
+    const int64_t got = read_once(offset, whole, to, next_block);
+    if (got <= whole) return got;
+    std::memcpy(to + whole, next_block, static_cast<size_t>(std::min(got - whole, tail)));
+    return std::min(got, bytes);
   }
-  // One for all files that a thread reads: a checkpoint may have a thousand.
-  static thread_local AlignedBuffer bounce;
-  if (bounce.data() == nullptr) bounce = AlignedBuffer(kBounceBytes);
   // Where only the ends are unaligned, the next block begins a read without the buffer.
+  char* const bounce = bounce_buffer();
   const int64_t most = shift == 0 ? kDirectBlock : kBounceBytes;
-  char* blocks = bounce.as<char>();
-  const int64_t got = read_once(offset - skip, std::min(most, whole_blocks(skip + bytes)), blocks);
+  const int64_t got =
+      read_once(offset - skip, std::min(most, whole_blocks(skip + bytes)), bounce, nullptr);
   if (got < 0) return got;
   const int64_t useful = std::clamp<int64_t>(got - skip, 0, bytes);
-  std::memcpy(to, blocks + skip, static_cast<size_t>(useful));
+  std::memcpy(to, bounce + skip, static_cast<size_t>(useful));
   return useful;
 }
 
 int64_t RandomFile::read_some(int64_t offset, int64_t bytes, char* to) {
-  return is_direct_ ? read_blocks(offset, bytes, to) : read_once(offset, bytes, to);
+  return is_direct_ ? read_blocks(offset, bytes, to) : read_once(offset, bytes, to, nullptr);
 }
 
 void RandomFile::read_at(int64_t offset, int64_t bytes, void* to, std::string_view what) {

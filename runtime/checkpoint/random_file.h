@@ -46,7 +46,8 @@ class RandomFile {
   /// Error(kInput) naming the file, the offset and `what` (what the bytes are, as "tensor
   /// fc1.weight") if the file ends before or a read fails. kDirect: whole blocks go straight to
   /// `to` where address and offset have the same remainder of kDirectBlock, all else through a
-  /// buffer of kBounceBytes.
+  /// buffer of kBounceBytes of the thread; from a block's border to an aligned address it is one
+  /// read.
   void read_at(int64_t offset, int64_t bytes, void* to, std::string_view what);
 
   /// Tells two files of one name apart, as hosts with disks of their own may have: the size and a
@@ -54,13 +55,13 @@ class RandomFile {
   /// bytes are not counted.
   uint64_t identity();
 
-  /// Bytes of each thread's buffer that unaligned direct reads go through: a huge page, which
-  /// AlignedBuffer aligns to its size.
+  /// Bytes of a thread's buffer for what is not aligned in direct reads: a huge page.
   static constexpr int64_t kBounceBytes = int64_t{2} << 20;
 
  private:
-  /// What one read gives: bytes, 0 at the end of the file, or less than 0 and errno.
-  int64_t read_once(int64_t offset, int64_t bytes, void* to);
+  /// What one read gives: bytes, 0 at the end of the file, or less than 0 and errno. What follows
+  /// `bytes` goes to `next_block`, kDirectBlock bytes, unless that is null.
+  int64_t read_once(int64_t offset, int64_t bytes, char* to, char* next_block);
   /// The same of a direct read of whole blocks, into `to` or through the buffer.
   int64_t read_blocks(int64_t offset, int64_t bytes, char* to);
   /// The same in the way that the file is open.

@@ -82,11 +82,24 @@ std::string safetensors_header(const SafetensorsPlan& plan) {
   return bytes + json;
 }
 
+std::vector<StoragePlan> safetensors_storages(const SafetensorsPlan& plan) {
+  const auto data_begin = static_cast<int64_t>(safetensors_header(plan).size());
+  std::vector<StoragePlan> storages = place_tensors(plan);
+  for (StoragePlan& storage : storages) storage.offset += data_begin;
+  return storages;
+}
+
+int64_t safetensors_bytes(const SafetensorsPlan& plan) {
+  const std::vector<StoragePlan> storages = safetensors_storages(plan);
+  if (storages.empty()) return static_cast<int64_t>(safetensors_header(plan).size());
+  const StoragePlan& last = storages.back();
+  return last.offset + last.num_elements * last.item_bytes;
+}
+
 void write_safetensors_file(const SafetensorsPlan& plan, const StorageSource& source,
                             ThreadPool& pool, const ByteCounter& counter, StagedFile& file) {
   const std::string header = safetensors_header(plan);
-  std::vector<StoragePlan> storages = place_tensors(plan);
-  for (StoragePlan& storage : storages) storage.offset += static_cast<int64_t>(header.size());
+  const std::vector<StoragePlan> storages = safetensors_storages(plan);
   file.write_at(0, header);
   write_pieces(
       storages, split_storages(storages), source, pool, counter, [](size_t, std::string_view) {},

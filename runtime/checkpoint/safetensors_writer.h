@@ -31,6 +31,12 @@ std::string safetensors_type_name(DType dtype);
 /// bytes. Names and texts are valid UTF-8.
 std::string safetensors_header(const SafetensorsPlan& plan);
 
+/// Where the elements of the tensors stand in the file, in the order of the plan.
+std::vector<StoragePlan> safetensors_storages(const SafetensorsPlan& plan);
+
+/// Bytes of the file.
+int64_t safetensors_bytes(const SafetensorsPlan& plan);
+
 /// Writes an empty file, element by element of tensor number `storage` as the source gives them,
 /// and closes it. Throws Error(kResource) naming the file.
 void write_safetensors_file(const SafetensorsPlan& plan, const StorageSource& source,

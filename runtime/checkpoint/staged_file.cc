@@ -12,22 +12,31 @@
 
 namespace switchyard {
 
-StagedFile::StagedFile(std::string path)
+StagedFile::StagedFile(std::string path, int flags, Owner owner)
     : path_(std::move(path)),
       temporary_(path_ + ".tmp"),
-      file_(FileHandle::open(temporary_, O_WRONLY | O_CREAT | O_TRUNC)) {
+      owner_(owner),
+      file_(FileHandle::open(temporary_, flags)) {
   if (file_.is_open()) return;
   fail_input("cannot write ", temporary_, " (", std::strerror(errno),
              "): expected a folder that exists and may be written to");
 }
 
+StagedFile::StagedFile(std::string path)
+    : StagedFile(std::move(path), O_WRONLY | O_CREAT | O_TRUNC, Owner::kThis) {}
+
+StagedFile StagedFile::join(std::string path) {
+  return StagedFile(std::move(path), O_WRONLY, Owner::kAnother);
+}
+
 StagedFile::StagedFile(StagedFile&& other) noexcept
     : path_(std::move(other.path_)),
-      temporary_(std::exchange(other.temporary_, {})),
+      temporary_(std::move(other.temporary_)),
+      owner_(std::exchange(other.owner_, Owner::kAnother)),
       file_(std::move(other.file_)) {}
 
 StagedFile::~StagedFile() {
-  if (temporary_.empty()) return;
+  if (owner_ == Owner::kAnother) return;
   std::error_code ignored;
   std::filesystem::remove(temporary_, ignored);
 }
@@ -53,7 +62,8 @@ void StagedFile::close() {
 
 void StagedFile::publish() {
   // Whatever happens now, the file is whole: it stays.
-  rename_file(std::exchange(temporary_, {}), path_);
+  owner_ = Owner::kAnother;
+  rename_file(temporary_, path_);
 }
 
 }  // namespace switchyard

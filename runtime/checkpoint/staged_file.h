@@ -9,12 +9,15 @@
 
 namespace switchyard {
 
-/// Written as PATH.tmp, in any order and by several threads; PATH is never half-written. Destroyed
-/// before publish(), it removes PATH.tmp.
+/// Written as PATH.tmp, in any order, by several threads and processes; PATH is never half-written.
+/// Destroyed before publish(), it removes PATH.tmp.
 class StagedFile {
  public:
   /// Makes PATH.tmp, empty. Throws Error(kInput) naming it when that is not possible.
   explicit StagedFile(std::string path);
+  /// Writes into the PATH.tmp that another process has made, which removes and publishes it. Throws
+  /// as above.
+  static StagedFile join(std::string path);
   StagedFile(StagedFile&& other) noexcept;
   StagedFile& operator=(StagedFile&&) = delete;
   ~StagedFile();
@@ -25,14 +28,18 @@ class StagedFile {
   /// Writes bytes. Of a mebibyte and more the way to the disk begins at once, so that close() has
   /// little to wait for. Throws Error(kResource).
   void write_at(int64_t offset, std::string_view bytes) const;
-  /// Waits until everything is on the disk. Throws Error(kResource).
+  /// Waits until everything that was written here is on the disk. Throws Error(kResource).
   void close();
-  /// Renames PATH.tmp to PATH. After close(). Throws Error(kResource).
+  /// Renames PATH.tmp to PATH. After close(), also of those who joined. Throws Error(kResource).
   void publish();
 
  private:
+  enum class Owner : uint8_t { kThis, kAnother };
+  StagedFile(std::string path, int flags, Owner owner);
+
   std::string path_;
-  std::string temporary_;  // empty: nothing to remove
+  std::string temporary_;
+  Owner owner_;  // of temporary_, who removes it
   FileHandle file_;
 };
 

@@ -18,6 +18,10 @@ char* tail(char* to, int64_t total, int64_t bytes) { return to + total - bytes; 
 
 }  // namespace
 
+void TensorSource::read_packed(const PackedExtent&, void*, const std::string& what) {
+  SWITCHYARD_CHECK(false, what, ": this source has no packed tensors");
+}
+
 TensorReader::TensorReader(const CheckpointIndex& index, FileCaching caching)
     : index_(index), caching_(caching), files_(index.files.size()) {}
 
@@ -38,6 +42,11 @@ void TensorReader::read(const std::string& name, const TensorEntry& entry, int64
                         int64_t count, void* to) {
   const std::string what = concat("tensor '", printable(name), "'");
   read_entry(entry, {first, count, static_cast<char*>(to), what});
+}
+
+void TensorReader::read_packed(const PackedExtent& extent, void* to, const std::string& what) {
+  open(extent.file).read_at(extent.offset, extent.bytes, to, what);
+  bytes_read_ += extent.bytes;
 }
 
 void TensorReader::read_entry(const TensorEntry& entry, const Range& range) {

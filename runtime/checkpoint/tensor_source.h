@@ -9,6 +9,7 @@
 
 namespace switchyard {
 
+struct PackedExtent;
 struct TensorEntry;
 
 /// Gives the elements of a checkpoint's tensors. One thread at a time.
@@ -23,6 +24,10 @@ class TensorSource {
   /// receives count * size_of(dtype) bytes.
   virtual void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
                     void* to) = 0;
+
+  /// Writes the bytes of a packed expert or matrix into `to`; `what` is what they are, for
+  /// messages. Only checkpoints that were converted have such.
+  virtual void read_packed(const PackedExtent& extent, void* to, const std::string& what);
 
   /// Bytes of tensors read from files so far.
   virtual int64_t bytes_read() const = 0;
