@@ -5,7 +5,6 @@
 
 #include "kernels/base/byte_codec.h"
 #include "kernels/base/log.h"
-#include "kernels/quantization.h"
 #include "parallel/topology.h"
 #include "runtime/batch_choice.h"
 #include "runtime/native_check.h"
@@ -31,30 +30,6 @@ RequestSummary share(const RequestSummary& summary, ControlChannel& control) {
           list_from_root(summary.cache_pages),  list_from_root(summary.sequence_cache_pages)};
 }
 
-/// What the run asks for, `asked`, of matrices that the checkpoint keeps as `stored`.
-GroupQuantization choose_quantization(const char* option, const std::string& model,
-                                      const GroupQuantization& asked,
-                                      const GroupQuantization& stored) {
-  if (!stored.is_on()) return asked;
-  if (asked.is_on() && asked != stored) {
-    fail_usage(option, " asks for ", name_of(asked), ", but ", model, " was converted to ",
-               name_of(stored),
-               ", which cannot be turned into it: leave the "
-               "option out, or give the checkpoint it was converted from");
-  }
-  return stored;
-}
-
-void quantize_as_asked(const RunOptions& options, ModelConfig& config) {
-  const WeightQuantization& asked = options.quantization;
-  WeightQuantization& kept = config.quantization;
-  kept.experts = choose_quantization("--expert-dtype", options.model, asked.experts, kept.experts);
-  kept.attention =
-      choose_quantization("--attention-dtype", options.model, asked.attention, kept.attention);
-  // No number of a model without experts depends on them: nor does its numerics id.
-  if (config.num_moe_layers() == 0) kept.experts = {};
-}
-
 /// Rank 0's uses of experts on every rank.
 std::vector<std::vector<int64_t>> share_uses(const std::vector<std::vector<int64_t>>& uses,
                                              ControlChannel& control) {
@@ -72,7 +47,7 @@ Checkpoint open_for(const RunOptions& options, const Backend& backend, ControlCh
   Checkpoint checkpoint = open_checkpoint(options.model, control);
   control.agree(
       [&] {
-        quantize_as_asked(options, checkpoint.config);
+        quantize_as_asked(options.quantization, options.model, checkpoint.config);
         check_native(checkpoint, backend);
         const bool is_fairseq = checkpoint.config.family == kFairseqFamily;
         if (options.capacity.mode == Capacity::kNone || is_fairseq) return;

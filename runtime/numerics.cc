@@ -1,6 +1,7 @@
 #include "runtime/numerics.h"
 
 #include "kernels/base/error.h"
+#include "kernels/quantization.h"
 #include "runtime/model_weights.h"
 
 namespace switchyard {
@@ -19,7 +20,29 @@ void check_matrix_types(const Checkpoint& checkpoint) {
   }
 }
 
+/// What the run asks for, `asked`, of matrices that the checkpoint keeps as `stored`.
+GroupQuantization choose_quantization(const char* option, const std::string& model,
+                                      const GroupQuantization& asked,
+                                      const GroupQuantization& stored) {
+  if (!stored.is_on()) return asked;
+  if (asked.is_on() && asked != stored) {
+    fail_usage(option, " asks for ", name_of(asked), ", but ", model, " was converted to ",
+               name_of(stored),
+               ", which cannot be turned into it: leave the "
+               "option out, or give the checkpoint it was converted from");
+  }
+  return stored;
+}
+
 }  // namespace
+
+void quantize_as_asked(const WeightQuantization& asked, const std::string& model,
+                       ModelConfig& config) {
+  WeightQuantization& kept = config.quantization;
+  kept.experts = choose_quantization("--expert-dtype", model, asked.experts, kept.experts);
+  kept.attention = choose_quantization("--attention-dtype", model, asked.attention, kept.attention);
+  if (config.num_moe_layers() == 0) kept.experts = {};
+}
 
 NumericsId agree_on_numerics(const std::string& requested, const Backend& backend,
                              const Checkpoint& checkpoint, ControlChannel& control) {

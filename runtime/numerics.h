@@ -22,6 +22,12 @@ struct NumericsId {
   std::string text() const;
 };
 
+/// Quantises a model as a run asks for it. What is off in `asked` stays as the checkpoint keeps it;
+/// experts of a model without any are off. Throws Error(kUsage) where the checkpoint `model` was
+/// converted to another form than is asked for.
+void quantize_as_asked(const WeightQuantization& asked, const std::string& model,
+                       ModelConfig& config);
+
 /// Agrees on the job's id. `requested` is "auto" (the best class common to all ranks that does not
 /// lower the precision) or a class by name. Collective. Throws AgreedError(kUsage) naming the ranks
 /// that lack a forced class.

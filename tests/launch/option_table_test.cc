@@ -119,6 +119,18 @@ TEST(OptionTable, ReportsGoToFiles) {
   }
 }
 
+TEST(OptionTable, WeightFormsAreStored) {
+  EXPECT_EQ(parse({}).run.quantization, WeightQuantization());
+  EXPECT_EQ(parse({"--expert-dtype", "stored"}).run.quantization, WeightQuantization());
+  EXPECT_EQ(parse({"--expert-dtype", "int4"}).run.quantization, (WeightQuantization{{4, 64}, {}}));
+  EXPECT_EQ(parse({"--attention-dtype=int8:g64"}, "expert-dtype: int2\n").run.quantization,
+            (WeightQuantization{{2, 16}, {8, 64}}));
+  const std::string text = usage_error([] { parse({"--expert-dtype", "fp16"}); });
+  for (const char* part : {"--expert-dtype", "fp16", "stored", "int8, int4, int3 or int2"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+}
+
 TEST(OptionTable, CapacityOptionsAreStored) {
   EXPECT_EQ(parse({}).run.capacity.mode, Capacity::kNone);
   EXPECT_FALSE(parse({"--capacity", "reference"}).run.capacity.fraction);

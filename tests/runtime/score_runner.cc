@@ -72,6 +72,7 @@ RunOptions run_options(const ScoreSetup& setup) {
   options.capacity = setup.capacity;
   options.attention_form = setup.attention_form;
   options.tiers = setup.tiers;
+  options.quantization = setup.quantization;
   return options;
 }
 

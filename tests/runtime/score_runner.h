@@ -34,6 +34,7 @@ struct ScoreSetup {
   CapacityOptions capacity;
   AttentionForm attention_form = AttentionForm::kExpanded;
   TierOptions tiers;
+  WeightQuantization quantization;
   uint64_t seed = 1;
 
   std::string text() const;
