@@ -48,7 +48,8 @@ ExpertCache::ExpertCache(ExpertCacheParts parts)
       host_tier_(p_.sizes.host_slots, p_.sizes.slot_bytes),
       rounds_left_(static_cast<size_t>(p_.sizes.num_experts), 0),
       last_needed_(p_.layers.size()),
-      start_time_(now_seconds()) {
+      start_time_(now_seconds()),
+      gaps_(p_.layers.size(), 0.0) {
   char* next = align_pointer(memory_.data());
   for (int64_t slot = 0; slot < p_.sizes.num_slots; ++slot) {
     slots_[static_cast<size_t>(slot)].base = next;
@@ -94,8 +95,7 @@ void ExpertCache::fill(ProgressSink* progress) {
   if (progress != nullptr) progress->start();
   for (const int64_t expert : experts) {
     // A resident expert's slot has its number.
-    const int64_t slot =
-        p_.sizes.is_resident() ? expert : table_.find_slot(expert, SlotPurpose::kNeeded);
+    const int64_t slot = p_.sizes.is_resident() ? expert : table_.find_slot(expert);
     start_load(expert, slot, LoadUrgency::kNeeded);
   }
   for (const int64_t expert : experts) {
@@ -165,7 +165,13 @@ void ExpertCache::begin_layer(const LayerUse& use) {
       loader_->promote(*slots_[static_cast<size_t>(slot)].load);
     }
   }
-  if (is_sweep) look_ahead(use.moe_layer, needed.size());
+  if (layer_end_ > 0.0) {
+    gaps_[static_cast<size_t>(use.moe_layer)] = now_seconds() - layer_end_;
+  }
+  if (is_sweep) {
+    adapt_streaming();
+    look_ahead(use.moe_layer, needed.size());
+  }
   last_needed_[static_cast<size_t>(use.moe_layer)] = std::move(needed);
   start_loads();
 }
@@ -237,6 +243,18 @@ SlotRegime ExpertCache::choose_regime(int moe_layer, size_t needed) {
                                                                : SlotRegime::kCached;
 }
 
+void ExpertCache::adapt_streaming() {
+  const CacheStats traffic = loader_->traffic();
+  const int64_t loads = traffic.files.loads + traffic.host.loads;
+  if (loads == 0) return;
+  const double load_seconds =
+      (traffic.files.seconds + traffic.host.seconds) / static_cast<double>(loads);
+  const double longest = *std::ranges::max_element(gaps_);
+  // Two more: the ones that are filled and computed with when the gap begins.
+  table_.set_streaming(static_cast<int64_t>(
+      std::min(longest / load_seconds + 2.0, static_cast<double>(table_.num_slots()))));
+}
+
 void ExpertCache::look_ahead(int moe_layer, size_t needed) {
   if (p_.options.prefetch == Prefetch::kOff || table_.num_layers() < 2) return;
   const auto next = static_cast<int>((moe_layer + 1) % table_.num_layers());
@@ -283,7 +301,7 @@ void ExpertCache::start_loads() {
     if (expert != SlotTable::kNone && !table_.is_filled(slot)) is_ready(expert);
   }
   while (!wanted_.empty()) {
-    const int64_t slot = table_.find_slot(wanted_.front(), SlotPurpose::kNeeded);
+    const int64_t slot = table_.find_slot(wanted_.front());
     if (slot == SlotTable::kNone) return;
     start_load(wanted_.front(), slot, LoadUrgency::kNeeded);
     wanted_.pop_front();
@@ -293,7 +311,7 @@ void ExpertCache::start_loads() {
       p_.options.prefetch_budget.value_or(std::max(p_.sizes.device_bytes / 4, p_.sizes.slot_bytes));
   while (!ahead_.empty()) {
     if (!is_sweep && ahead_bytes() + p_.sizes.slot_bytes > budget) return;
-    const int64_t slot = table_.find_slot(ahead_.front(), SlotPurpose::kAhead);
+    const int64_t slot = table_.find_slot(ahead_.front());
     if (slot == SlotTable::kNone) return;
     start_load(ahead_.front(), slot, LoadUrgency::kAhead);
     ahead_.pop_front();
@@ -398,7 +416,9 @@ void ExpertCache::release(std::span<const int64_t> experts, size_t count) {
     table_.set_used(slot);
     if (--rounds_left_[static_cast<size_t>(expert)] == 0) table_.unpin(expert);
   }
-  if (!p_.sizes.is_resident()) start_loads();
+  if (p_.sizes.is_resident()) return;
+  layer_end_ = now_seconds();
+  start_loads();
 }
 
 CacheStats ExpertCache::stats() const {

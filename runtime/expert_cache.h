@@ -98,6 +98,8 @@ class ExpertCache {
   void expect_all(const std::vector<int64_t>& experts);
   SlotRegime choose_regime(int moe_layer, size_t needed);
   void look_ahead(int moe_layer, size_t needed);
+  /// Lets as many slots take turns as load while the model's other parts compute.
+  void adapt_streaming();
   /// Starts as many loads as there are slots for: first what is wanted, then what is ahead.
   void start_loads();
   void start_load(int64_t expert, int64_t slot, LoadUrgency urgency);
@@ -125,6 +127,8 @@ class ExpertCache {
   std::vector<std::vector<int64_t>> last_needed_;  // by MoE layer: of its last step
   int64_t next_order_ = 0;
   double start_time_ = 0.0;
+  double layer_end_ = 0.0;    // when the last layer's experts were computed; 0: none was
+  std::vector<double> gaps_;  // by MoE layer: seconds without experts before it, in the last step
   CacheStats stats_;
   std::unique_ptr<ExpertLoader> loader_;  // last: its threads fill the slots
 };

@@ -73,7 +73,7 @@ int64_t SlotTable::slots_of_layer(int64_t layer) const {
 
 int64_t SlotTable::streaming_limit(int64_t layer) const {
   const int64_t slots = slots_of_layer(layer);
-  return std::min(slots, std::max<int64_t>(2, slots / 4));
+  return std::min(slots, std::max({int64_t{2}, slots / 4, streaming_}));
 }
 
 std::vector<int64_t> SlotTable::first_experts() const {
@@ -150,7 +150,7 @@ int64_t SlotTable::find_victim(int64_t group) const {
                          : choose(group, [this](const Slot& slot) { return may_go(slot); });
 }
 
-int64_t SlotTable::find_slot(int64_t expert, SlotPurpose purpose) const {
+int64_t SlotTable::find_slot(int64_t expert) const {
   const int64_t group = group_of(expert);
   if (const int64_t empty = find_empty(group); empty != kNone) return empty;
   if (regime_ == SlotRegime::kCached) return find_victim(group);
@@ -158,7 +158,7 @@ int64_t SlotTable::find_slot(int64_t expert, SlotPurpose purpose) const {
   const int64_t num_streaming = std::ranges::count_if(
       slots_, [group](const Slot& slot) { return slot.group == group && slot.is_streaming; });
   const bool may_add = num_streaming < streaming_limit(layer_of(expert));
-  return purpose == SlotPurpose::kNeeded && may_add ? find_victim(group) : kNone;
+  return may_add ? find_victim(group) : kNone;
 }
 
 int64_t SlotTable::find_slot_by_force(int64_t expert, std::span<const int64_t> kept) const {

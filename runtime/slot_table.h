@@ -45,9 +45,12 @@ class SlotTable {
   int64_t expert_in(int64_t slot) const { return slots_[static_cast<size_t>(slot)].expert; }
   /// Slots that the experts of a layer may take.
   int64_t slots_of_layer(int64_t layer) const;
-  /// Slots of these that take turns in a sweep: a quarter, so that loading goes on while a layer's
-  /// attention runs, at least two, so that one fills while another computes.
+  /// Slots of these that take turns in a sweep: at least two, so that one fills while another
+  /// computes, at least a quarter, and as many as set_streaming() asks for.
   int64_t streaming_limit(int64_t layer) const;
+  /// Every slot more that takes turns is one more expert to load in each sweep, and lets loading go
+  /// on for one expert longer while no slot becomes free, in attention and dense layers.
+  void set_streaming(int64_t slots) { streaming_ = slots; }
 
   /// Experts to begin with: as many of each layer as its share of the slots, or those that the
   /// policy gives up last.
@@ -71,7 +74,7 @@ class SlotTable {
 
   /// A slot for an expert that has none, whose expert, if any, may go: not pinned, filled, not
   /// expected. kNone if there is no such slot now.
-  int64_t find_slot(int64_t expert, SlotPurpose purpose) const;
+  int64_t find_slot(int64_t expert) const;
   /// As find_slot for an expert without which nothing goes on: takes from the experts that are
   /// expected, then from those that are pinned but not `kept`; kNone if all are being filled.
   int64_t find_slot_by_force(int64_t expert, std::span<const int64_t> kept) const;
@@ -118,6 +121,7 @@ class SlotTable {
   std::vector<int> pins_;
   std::vector<bool> expected_;
   int64_t clock_ = 0;
+  int64_t streaming_ = 0;
 };
 
 /// `total` cut into parts in proportion to `weights`, largest remainders first; parts of positive

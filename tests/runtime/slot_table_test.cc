@@ -17,7 +17,7 @@ SlotTable make_table(std::vector<int64_t> layers, int64_t slots,
 }
 
 void put(SlotTable& table, int64_t expert) {
-  const int64_t slot = table.find_slot(expert, SlotPurpose::kNeeded);
+  const int64_t slot = table.find_slot(expert);
   ASSERT_NE(slot, kNone);
   table.give(slot, expert, SlotPurpose::kNeeded);
   table.set_filled(slot);
@@ -38,7 +38,7 @@ TEST(SlotTable, GivesUpTheLeastRecentlyUsed) {
   put(table, 1);
   table.record_use(1);
   table.record_use(0);
-  EXPECT_EQ(table.expert_in(table.find_slot(2, SlotPurpose::kNeeded)), 1);
+  EXPECT_EQ(table.expert_in(table.find_slot(2)), 1);
   put(table, 2);
   EXPECT_EQ(table.slot_of(1), kNone);
   EXPECT_NE(table.slot_of(0), kNone);
@@ -49,16 +49,16 @@ TEST(SlotTable, NeverGivesUpWhatIsPinnedBeingFilledOrExpected) {
   for (const int64_t expert : {0, 1, 2}) put(table, expert);
   table.pin(0);
   table.expect(1, true);
-  const int64_t filling = table.find_slot(3, SlotPurpose::kNeeded);
+  const int64_t filling = table.find_slot(3);
   EXPECT_EQ(table.give(filling, 3, SlotPurpose::kNeeded), 2);
-  EXPECT_EQ(table.find_slot(4, SlotPurpose::kNeeded), kNone);
+  EXPECT_EQ(table.find_slot(4), kNone);
   // Without which nothing goes on: first the expected one, then a pinned one that is not kept.
   EXPECT_EQ(table.expert_in(table.find_slot_by_force(4, {})), 1);
   table.pin(1);
   const std::vector<int64_t> kept = {0};
   EXPECT_EQ(table.expert_in(table.find_slot_by_force(4, kept)), 1);
   table.set_filled(filling);
-  EXPECT_EQ(table.find_slot(4, SlotPurpose::kNeeded), filling);
+  EXPECT_EQ(table.find_slot(4), filling);
 }
 
 TEST(SlotTable, LayersOfTheirOwnSlotsDoNotTakeFromEachOther) {
@@ -97,7 +97,7 @@ TEST(SlotTable, ASweepTurnsAFewSlotsAndLeavesTheOthers) {
   int64_t taken = 0;
   for (int64_t expert = 0; expert < 32; ++expert) {
     if (table.slot_of(expert) != kNone) continue;
-    const int64_t slot = table.find_slot(expert, SlotPurpose::kNeeded);
+    const int64_t slot = table.find_slot(expert);
     if (slot == kNone) break;
     table.give(slot, expert, SlotPurpose::kNeeded);  // and stays on its way
     ++taken;
@@ -108,14 +108,14 @@ TEST(SlotTable, ASweepTurnsAFewSlotsAndLeavesTheOthers) {
 TEST(SlotTable, WhatCameAheadInVainGoesFirst) {
   SlotTable table = make_table({4}, 2);
   put(table, 0);
-  const int64_t slot = table.find_slot(1, SlotPurpose::kAhead);
+  const int64_t slot = table.find_slot(1);
   table.give(slot, 1, SlotPurpose::kAhead);
   table.set_filled(slot);
   table.record_use(1);  // the policy alone would give up expert 0
   EXPECT_TRUE(table.is_unused(slot));
-  EXPECT_EQ(table.find_slot(2, SlotPurpose::kNeeded), slot);
+  EXPECT_EQ(table.find_slot(2), slot);
   table.set_used(slot);
-  EXPECT_EQ(table.expert_in(table.find_slot(2, SlotPurpose::kNeeded)), 0);
+  EXPECT_EQ(table.expert_in(table.find_slot(2)), 0);
 }
 
 TEST(SlotTable, BeginsWithAShareOfEachLayerOrTheHottest) {
