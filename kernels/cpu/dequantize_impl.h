@@ -10,6 +10,13 @@ namespace switchyard::cpu {
 /// Few rows wait for memory: codes are requested so many bytes before they are needed.
 inline constexpr int64_t kDequantizeAhead = 1024;
 
+/// Requests the block that stands kDequantizeAhead after `block`.
+template <int kBits>
+[[gnu::always_inline]] inline void prefetch_codes(const char* block) {
+  const char* ahead = block + kDequantizeAhead;
+  for (int64_t line = 0; line < kPanelWidth * kBits; line += 64) __builtin_prefetch(ahead + line);
+}
+
 /// Scale and offset of 16 outputs in one group.
 template <class Vec>
 struct GroupScales {
@@ -59,9 +66,16 @@ struct CodeBlock {
 
   template <int kInput>
   [[gnu::always_inline]] Vec code() const {
+    // Codes that stand in the mantissa's bits are not moved: below the exponent of 2^(23 - place)
+    // their lowest bit counts 1. One operation less a code than shifting and converting.
+    constexpr int kWordPlace = kInput % kPerWord * kBits;
+    constexpr bool kIsAbove = kWordPlace + kBits > 23;
+    constexpr int kPlace = kIsAbove ? kWordPlace - 16 : kWordPlace;
+    constexpr int32_t kMask = ((1 << kBits) - 1) << kPlace;
+    const Vec base = Vec::set1(static_cast<float>(1 << (23 - kPlace)));
     const Int word = words[kInput / kPerWord];
-    const Int shifted = shift_right<kInput % kPerWord * kBits>(word);
-    return to_float(shifted & Int::set1((1 << kBits) - 1));
+    const Int moved = kIsAbove ? shift_right<16>(word) : word;
+    return from_bits((moved & Int::set1(kMask)) | bits_of(base)) - base;
   }
 };
 
@@ -105,8 +119,7 @@ void dequantize_piece(const QuantizedLayout& layout, const char* panel, const Pa
     const char* block =
         group + layout.scales_bytes + (i - group_begin) / kCodesPerBlock * layout.block_bytes;
     for (; i < group_end; i += kCodesPerBlock) {
-      __builtin_prefetch(block + kDequantizeAhead);
-      if (kBits > 2) __builtin_prefetch(block + kDequantizeAhead + 64);
+      prefetch_codes<kBits>(block);
       dequantize_block<Vec, kBits>(block, 0, low, out);
       dequantize_block<Vec, kBits>(block, 1, high, out);
       block += layout.block_bytes;

@@ -9,6 +9,119 @@
 
 namespace switchyard::cpu {
 
+/// How few rows multiply codes straight from the panels: each vector of weights is made once, in
+/// registers, for all of them. Two panels keep enough sums going that none waits for the last.
+template <class Vec>
+struct FewRows {
+  static constexpr int kMost = Vec::kRegisters == 32 ? 4 : 2;
+  static constexpr int kPanels = Vec::kRegisters == 32 ? 2 : 1;
+};
+
+/// A block of inputs of kPanels panels for kRows rows. Vector v is half v % 2 of panel v / 2.
+template <class Vec, int kBits, int kRows, int kPanels>
+struct BlockProducts {
+  static constexpr int kVecs = 2 * kPanels;
+  Vec sums[kRows][kVecs];
+  GroupScales<Vec> scales[kVecs];
+  CodeBlock<Vec, kBits> codes[kVecs];
+
+  template <int kInput>
+  [[gnu::always_inline]] void add_input(const float* a) {
+    for (int v = 0; v < kVecs; ++v) {
+      const Vec w = fma(codes[v].template code<kInput>(), scales[v].scale, scales[v].offset);
+      for (int r = 0; r < kRows; ++r) {
+        sums[r][v] = fma(Vec::set1(a[kInput * kRows + r]), w, sums[r][v]);
+      }
+    }
+  }
+
+  /// All inputs, of activations a[inputs][kRows].
+  template <int... kInput>
+  [[gnu::always_inline]] void add_block(const float* a, std::integer_sequence<int, kInput...>) {
+    (add_input<kInput>(a), ...);
+  }
+  /// The first `count` of them.
+  template <int... kInput>
+  [[gnu::always_inline]] void add_part(const float* a, int64_t count,
+                                       std::integer_sequence<int, kInput...>) {
+    ((kInput < count ? add_input<kInput>(a) : void()), ...);
+  }
+};
+
+/// Rows times kPanels panels from `panel` on, finished.
+template <class Vec, int kBits, int kRows, int kPanels>
+void multiply_codes(const MatmulBlock& block, int64_t panel) {
+  using Products = BlockProducts<Vec, kBits, kRows, kPanels>;
+  using Inputs = std::make_integer_sequence<int, kCodesPerBlock>;
+  const QuantizedLayout& layout = block.quantized;
+  const char* const panels = static_cast<const char*>(block.panels) + panel * layout.panel_bytes;
+  Products products;
+  for (auto& row : products.sums) {
+    for (Vec& sum : row) sum = Vec::zero();
+  }
+  const float* a = block.packed_rows;
+  const char* group = panels + layout.header_bytes;
+  for (int64_t first = 0; first < block.k; first += layout.group, group += layout.group_bytes) {
+    for (int v = 0; v < Products::kVecs; ++v) {
+      const int64_t at = v / 2 * layout.panel_bytes;
+      products.scales[v] = load_scales<Vec, kBits>(panels + at, group + at, v % 2);
+    }
+    const int64_t end = first + layout.group < block.k ? first + layout.group : block.k;
+    const char* codes = group + layout.scales_bytes;
+    for (int64_t i = first; i < end; i += kCodesPerBlock, codes += layout.block_bytes) {
+      for (int v = 0; v < Products::kVecs; ++v) {
+        const char* at = codes + v / 2 * layout.panel_bytes;
+        if (v % 2 == 0) prefetch_codes<kBits>(at);
+        products.codes[v] = CodeBlock<Vec, kBits>::load(at, v % 2);
+      }
+      if (end - i >= kCodesPerBlock) {
+        products.add_block(a, Inputs());
+      } else {
+        products.add_part(a, end - i, Inputs());
+      }
+      a += kCodesPerBlock * kRows;
+    }
+  }
+  float* sums = block.scratch;
+  for (auto& row : products.sums) {
+    for (const Vec& sum : row) {
+      sum.store(sums);
+      sums += 16;
+    }
+  }
+  finish_outputs<Vec>(block, panel, kPanels);
+}
+
+/// multiply_codes for a number of rows known at run time. Index 0 stands for one row.
+template <class Vec, int kBits>
+struct FewRowsTable {
+  using Function = void (*)(const MatmulBlock&, int64_t panel);
+  static constexpr int kSize = FewRows<Vec>::kMost;
+  Function one_panel[kSize];
+  Function many_panels[kSize];
+
+  template <int... kIndex>
+  static constexpr FewRowsTable make(std::integer_sequence<int, kIndex...>) {
+    return {{&multiply_codes<Vec, kBits, kIndex + 1, 1>...},
+            {&multiply_codes<Vec, kBits, kIndex + 1, FewRows<Vec>::kPanels>...}};
+  }
+};
+
+template <class Vec, int kBits>
+inline constexpr FewRowsTable<Vec, kBits> kFewRows =
+    FewRowsTable<Vec, kBits>::make(std::make_integer_sequence<int, FewRows<Vec>::kMost>());
+
+template <class Vec, int kBits>
+void multiply_few_rows(const MatmulBlock& block) {
+  const int64_t last = block.first_panel + block.num_panels;
+  constexpr int kPanels = FewRows<Vec>::kPanels;
+  const auto& table = kFewRows<Vec, kBits>;
+  int64_t panel = block.first_panel;
+  for (; panel + kPanels <= last; panel += kPanels)
+    table.many_panels[block.num_rows - 1](block, panel);
+  for (; panel < last; ++panel) table.one_panel[block.num_rows - 1](block, panel);
+}
+
 /// One tile: several panels side by side share the scratch of one pass.
 template <class Vec, int kBits>
 void stream_quantized(const MatmulBlock& block) {
@@ -61,7 +174,9 @@ void reuse_quantized(const MatmulBlock& block) {
 
 template <class Vec, int kBits>
 void matmul_quantized(const MatmulBlock& block) {
-  if (block.tiles.num_tiles == 1) {
+  if (block.num_rows <= FewRows<Vec>::kMost) {
+    multiply_few_rows<Vec, kBits>(block);
+  } else if (block.tiles.num_tiles == 1) {
     stream_quantized<Vec, kBits>(block);
   } else {
     reuse_quantized<Vec, kBits>(block);
