@@ -75,6 +75,10 @@ ParsedArguments OptionTable::parse_arguments(const std::vector<std::string>& arg
   ParsedArguments result;
   std::set<std::string> seen;
   for (const po::option& option : parsed.options) {
+    if (option.position_key >= 0 && operand_) {
+      result.assignments.push_back({operand_->name, option.value.front(), ""});
+      continue;
+    }
     if (option.position_key >= 0) {
       fail_usage("unexpected argument '", option.value.front(),
                  "'; options are written --name value", see);
@@ -99,17 +103,21 @@ void OptionTable::apply(const std::vector<Assignment>& from_config,
                         const std::vector<Assignment>& from_arguments) {
   for (const Assignment& assignment : from_config) set(assignment);
   for (const Assignment& assignment : from_arguments) set(assignment);
+  if (operand_) require(*operand_, operand_->value_name);
   for (const OptionGroup& group : groups_) {
     for (const OptionSpec& option : group.options) {
-      if (option.need == OptionNeed::kRequired && find_given(option.name) == nullptr) {
-        fail_usage(command_, " needs --", option.name, " ", option.value_name, ": ", option.help,
-                   "; 'switchyard ", command_, " --help' lists the options");
-      }
+      require(option, concat("--", option.name, " ", option.value_name));
     }
   }
   for (const OptionGroup& group : groups_) {
     if (group.check) group.check(*this);
   }
+}
+
+void OptionTable::require(const OptionSpec& option, const std::string& written) const {
+  if (option.need != OptionNeed::kRequired || find_given(option.name) != nullptr) return;
+  fail_usage(command_, " needs ", written, ": ", option.help, "; 'switchyard ", command_,
+             " --help' lists the options");
 }
 
 const Assignment* OptionTable::find_given(const std::string& name) const {
@@ -119,14 +127,15 @@ const Assignment* OptionTable::find_given(const std::string& name) const {
 }
 
 void OptionTable::set(const Assignment& assignment) {
-  const OptionSpec* option = find(assignment.name);
+  const bool is_operand = operand_ && operand_->name == assignment.name;
+  const OptionSpec* option = is_operand ? &*operand_ : find(assignment.name);
   SWITCHYARD_CHECK(option != nullptr, assignment.name);
   try {
     option->set(assignment.value);
   } catch (const BadValue& bad) {
-    fail_usage(assignment.source.empty() ? "--" : "", assignment.name, " is '", assignment.value,
-               "'", assignment.source.empty() ? "" : " ", assignment.source, "; expected ",
-               bad.what());
+    const bool has_dashes = assignment.source.empty() && !is_operand;
+    fail_usage(has_dashes ? "--" : "", assignment.name, " is '", assignment.value, "'",
+               assignment.source.empty() ? "" : " ", assignment.source, "; expected ", bad.what());
   }
   applied_.push_back(assignment);
 }
@@ -164,12 +173,21 @@ std::string OptionTable::shared_text() const {
   for (const auto& [name, value] : listing()) {
     if (find(name)->scope == OptionScope::kJob) text += concat(name, " ", value, "\n");
   }
+  for (const Assignment& given : applied_) {
+    if (operand_ && given.name == operand_->name)
+      text += concat(given.name, " ", given.value, "\n");
+  }
   return text;
 }
 
 std::string OptionTable::help_text() const {
   std::ostringstream text;
-  text << "switchyard " << command_ << ": " << summary_ << "\n" << describe(groups_);
+  text << "switchyard " << command_ << ": " << summary_ << "\n";
+  if (operand_) {
+    text << "\nusage: switchyard " << command_ << " " << operand_->value_name
+         << " [--OPTION VALUE ...]\n  " << operand_->value_name << "  " << operand_->help << "\n\n";
+  }
+  text << describe(groups_);
   return std::move(text).str();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,6 +65,10 @@ class OptionTable {
   /// `command` is named in messages, as "score"; `summary` and `groups` make its --help.
   OptionTable(std::string command, std::string summary, std::vector<OptionGroup> groups);
 
+  /// Takes arguments without a name too, each of which `operand` stores; its name stands for them
+  /// in messages.
+  void take_operands(OptionSpec operand) { operand_ = std::move(operand); }
+
   const std::string& command() const { return command_; }
 
   /// Splits the arguments after the command's name. Throws Error(kUsage) for an unknown option
@@ -96,10 +101,12 @@ class OptionTable {
   const OptionSpec* find(const std::string& name) const;
   std::vector<std::string> names() const;
   void set(const Assignment& assignment);
+  void require(const OptionSpec& option, const std::string& written) const;
 
   std::string command_;
   std::string summary_;
   std::vector<OptionGroup> groups_;
+  std::optional<OptionSpec> operand_;
   std::vector<Assignment> applied_;  // later ones win
 };
 

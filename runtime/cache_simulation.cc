@@ -241,6 +241,15 @@ std::vector<std::vector<int64_t>> count_uses(const UseLog& uses) {
   return counts;
 }
 
+void shorten_log(std::vector<int32_t>& log, size_t most) {
+  if (log.size() <= most) return;
+  size_t size = 0;
+  for (size_t next = entry_at(log, 0).next; next <= most; next = entry_at(log, next).next) {
+    size = next;
+  }
+  log.resize(size);
+}
+
 UseLog half_of(const UseLog& uses, LogHalf half) {
   size_t middle = 0;
   while (middle < uses.log.size() / 2) middle = entry_at(uses.log, middle).next;

@@ -55,6 +55,9 @@ SimulatedHits simulate_cache(const UseLog& uses, const SimulatedCache& cache);
 /// How often each expert was used, [MoE layer][expert].
 std::vector<std::vector<int64_t>> count_uses(const UseLog& uses);
 
+/// Cuts the log where a layer begins, so that at most `most` numbers are left.
+void shorten_log(std::vector<int32_t>& log, size_t most);
+
 /// The first or the last half of the steps, by uses, cut where a layer begins.
 enum class LogHalf : uint8_t { kFirst, kSecond };
 UseLog half_of(const UseLog& uses, LogHalf half);

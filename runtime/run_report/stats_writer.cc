@@ -1,5 +1,4 @@
-#include <algorithm>
-
+#include "runtime/cache_simulation.h"
 #include "runtime/run_report/json_builder.h"
 #include "runtime/run_report/stats_file.h"
 #include "runtime/run_report/stats_names.h"
@@ -84,14 +83,7 @@ void set_shape(const ModelConfig& config, RunFacts& facts) {
 }
 
 void shorten_log(CacheStats& cache, int num_ranks) {
-  const size_t room = kMaxFileUses / static_cast<size_t>(num_ranks);
-  size_t size = 0;
-  while (size + 2 <= cache.log.size()) {
-    const size_t next = size + 2 + static_cast<size_t>(cache.log[size + 1]);
-    if (next > room) break;
-    size = next;
-  }
-  cache.log.resize(std::min(size, cache.log.size()));
+  shorten_log(cache.log, kMaxFileUses / static_cast<size_t>(num_ranks));
 }
 
 std::string format_stats(const StatsFile& stats) {

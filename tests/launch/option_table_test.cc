@@ -7,6 +7,7 @@
 
 #include "kernels/base/error.h"
 #include "launch/perplexity_options.h"
+#include "launch/report_options.h"
 #include "launch/score_options.h"
 
 namespace switchyard {
@@ -129,6 +130,32 @@ TEST(OptionTable, WeightFormsAreStored) {
   for (const char* part : {"--expert-dtype", "fp16", "stored", "int8, int4, int3 or int2"}) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
   }
+}
+
+TEST(OptionTable, ReportTakesFilesWithoutAName) {
+  ReportOptions options;
+  OptionTable table = make_report_option_table(options);
+  const auto apply = [&](const std::vector<std::string>& arguments) {
+    options = {};
+    table = make_report_option_table(options);
+    table.apply({}, table.parse_arguments(arguments).assignments);
+  };
+  apply({"a.json", "--output", "p.html", "b.json", "--window", "0.5,1"});
+  EXPECT_EQ(options.files, (std::vector<std::string>{"a.json", "b.json"}));
+  EXPECT_EQ(options.output, "p.html");
+  EXPECT_EQ(options.window, (TimeWindow{0.5, 1.0}));
+  EXPECT_THAT(table.shared_text(), testing::HasSubstr("file a.json\nfile b.json\n"));
+  EXPECT_THAT(table.help_text(), testing::HasSubstr("usage: switchyard report FILE.json..."));
+  apply({"a.json"});
+  EXPECT_EQ(options.output, "report.html");
+  EXPECT_THAT(usage_error([&] { apply({}); }), testing::HasSubstr("report needs FILE.json...: "));
+  for (const char* window : {"1", "1,", "2,1", "1,1", "-1,2", "a,b", "1,2,3"}) {
+    EXPECT_THAT(usage_error([&] {
+                  apply({"a.json", "--window", window});
+                }),
+                testing::HasSubstr("two numbers of seconds"));
+  }
+  EXPECT_THAT(usage_error([&] { apply({""}); }), testing::HasSubstr("file is ''; expected a file"));
 }
 
 TEST(OptionTable, CapacityOptionsAreStored) {

@@ -196,6 +196,15 @@ TEST(CacheSimulation, HalvesAreTheWhole) {
   EXPECT_TRUE(half_of({{4}, {}}, LogHalf::kSecond).log.empty());
 }
 
+TEST(CacheSimulation, LogsAreShortenedWhereALayerBegins) {
+  for (size_t most = 0; most < 12; ++most) {
+    UseLog uses{{4}, {0, 1, 3, 0, 0, 0, 2, 1, 2}};
+    shorten_log(uses.log, most);
+    validate(uses, "log");
+    EXPECT_EQ(uses.log.size(), most < 3 ? 0u : most < 5 ? 3u : most < 9 ? 5u : 9u) << most;
+  }
+}
+
 TEST(CacheSimulation, BrokenLogsAreRefused) {
   const std::pair<std::vector<int32_t>, const char*> cases[] = {
       {{2, 0}, "layer that does not exist"},
