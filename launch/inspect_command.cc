@@ -29,6 +29,11 @@ OptionTable make_table(InspectOptions& o) {
         .help = "lists every tensor; those of a single file are listed anyway",
         .set = store_choice(o.tensors,
                             {{"true", TensorListing::kYes}, {"false", TensorListing::kNo}})},
+       {.name = "verify",
+        .default_text = "false",
+        .help = "reads all weights of a converted checkpoint and compares their checksums",
+        .set =
+            store_choice(o.verify, {{"true", Verification::kYes}, {"false", Verification::kNo}})},
        json_option(o.form)}};
   return OptionTable("inspect", "what a checkpoint is, from its headers alone",
                      {report, {"Operation", {log_level_option(o.log_level)}}});

@@ -210,9 +210,9 @@ void Converter::keep_checksums(size_t number, const std::vector<std::string>& pa
         plan_.header
             .experts[static_cast<size_t>(item.expert->moe_layer)]
                     [static_cast<size_t>(item.expert->expert)]
-            .crc32 = part.crc32;
+            .extent.crc32 = part.crc32;
       } else {
-        plan_.header.matrices.at(item.matrix).crc32 = part.crc32;
+        plan_.header.matrices.at(item.matrix).extent.crc32 = part.crc32;
       }
     }
   }

@@ -7,13 +7,34 @@
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/inspect_parts.h"
+#include "runtime/verify_checksums.h"
 
 namespace switchyard {
 namespace {
 
 constexpr CollectiveLabel kLabel = {.phase = "inspect", .patience = Patience::kForever};
 
-ReportSection summary_section(const Checkpoint& checkpoint, int64_t header_bytes) {
+/// What was read of a folder.
+struct BytesRead {
+  int64_t headers = 0;
+  int64_t verified = 0;
+};
+
+/// The bytes that were held against their checksums, on every rank.
+int64_t verify(const InspectOptions& options, const Checkpoint& checkpoint,
+               ControlChannel& control) {
+  if (options.verify == Verification::kNo) return 0;
+  control.agree(
+      [&] {
+        if (checkpoint.native) return;
+        fail_usage("--verify needs a converted checkpoint: ", options.model,
+                   " has no checksums of all its weights; leave it out");
+      },
+      kLabel);
+  return verify_checksums(checkpoint, control);
+}
+
+ReportSection summary_section(const Checkpoint& checkpoint, const BytesRead& read) {
   int64_t bytes = 0;
   for (const CheckpointFile& file : checkpoint.index.files) bytes += file.bytes;
   ReportSection section = make_facts("checkpoint", "");
@@ -22,7 +43,8 @@ ReportSection summary_section(const Checkpoint& checkpoint, int64_t header_bytes
   if (checkpoint.native) section.add_fact("packed_as", checkpoint.native->packing);
   section.add_fact("files", static_cast<int64_t>(checkpoint.index.files.size()));
   section.add_fact("bytes", byte_value(bytes));
-  section.add_fact("header_bytes_read", byte_value(header_bytes));
+  section.add_fact("header_bytes_read", byte_value(read.headers));
+  if (read.verified > 0) section.add_fact("verified_bytes", byte_value(read.verified));
   return section;
 }
 
@@ -33,9 +55,9 @@ ReportSection warning_section(const Checkpoint& checkpoint) {
 }
 
 std::vector<ReportSection> folder_report(const InspectOptions& options,
-                                         const Checkpoint& checkpoint, int64_t header_bytes,
+                                         const Checkpoint& checkpoint, const BytesRead& read,
                                          const Backend& backend) {
-  std::vector<ReportSection> sections = {summary_section(checkpoint, header_bytes),
+  std::vector<ReportSection> sections = {summary_section(checkpoint, read),
                                          architecture_section(checkpoint.config),
                                          file_section(checkpoint)};
   for (ReportSection& section : parameter_sections(checkpoint)) {
@@ -61,6 +83,10 @@ std::string inspect(const InspectOptions& options, const Backend& backend,
   if (control.all_max(is_file ? 1 : 0, kLabel) > 0) {
     control.agree(
         [&] {
+          if (options.verify == Verification::kYes) {
+            fail_usage("--verify needs the folder of a converted checkpoint; ", options.model,
+                       " is a single file");
+          }
           if (options.num_ranks > 0) {
             fail_usage("--ranks needs the folder of a whole checkpoint; ", options.model,
                        " is a single file");
@@ -70,10 +96,12 @@ std::string inspect(const InspectOptions& options, const Backend& backend,
         kLabel);
   } else {
     const Checkpoint checkpoint = open_checkpoint(options.model, control);
-    const int64_t header_bytes = control.all_sum(checkpoint.header_bytes_read, kLabel);
+    BytesRead read;
+    read.headers = control.all_sum(checkpoint.header_bytes_read, kLabel);
+    read.verified = verify(options, checkpoint, control);
     control.agree(
         [&] {
-          if (is_root) sections = folder_report(options, checkpoint, header_bytes, backend);
+          if (is_root) sections = folder_report(options, checkpoint, read, backend);
         },
         kLabel);
   }

@@ -14,11 +14,15 @@ namespace switchyard {
 /// Whether every tensor of a folder is listed; those of a single file always are.
 enum class TensorListing : uint8_t { kNo, kYes };
 
+/// Whether all weights are read and held against their checksums.
+enum class Verification : uint8_t { kNo, kYes };
+
 /// Every option of `inspect`.
 struct InspectOptions {
   std::string model;  // folder of a checkpoint, or one of its files
   int num_ranks = 0;  // tells what each of so many ranks would hold; 0: does not
   TensorListing tensors = TensorListing::kNo;
+  Verification verify = Verification::kNo;  // of a converted checkpoint
   ResultForm form = ResultForm::kTable;
   LogLevel log_level = LogLevel::kInfo;
 };

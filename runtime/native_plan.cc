@@ -18,7 +18,8 @@ class ExtentPlacer {
     if (file_bytes_.empty() || file_bytes_.back() + whole_blocks(bytes) > shard_bytes_) {
       file_bytes_.push_back(0);
     }
-    const PackedExtent extent{static_cast<int32_t>(file_bytes_.size()), file_bytes_.back(), bytes};
+    const PackedExtent extent{static_cast<int32_t>(file_bytes_.size()), file_bytes_.back(), bytes,
+                              0};
     file_bytes_.back() += whole_blocks(bytes);
     return extent;
   }
@@ -40,7 +41,7 @@ void plan_experts(const Checkpoint& checkpoint, const Backend& backend, ExtentPl
       const ExpertId id{layer, expert};
       const ExpertShape shape = expert_shape(checkpoint, id);
       const PackedExtent extent = placer.place(expert_slot_bytes(shape, backend));
-      experts.push_back({extent, 0, shape.up.dtype, shape.down.dtype});
+      experts.push_back({extent, shape.up.dtype, shape.down.dtype});
       plan.items.push_back({extent, id, {}, {}});
     }
   }
@@ -52,7 +53,7 @@ void plan_dense(const Checkpoint& checkpoint, const Backend& backend, ExtentPlac
     const WeightSpec weight = spec.weight_spec();
     if (weight.quantization.is_on()) {
       const PackedExtent extent = placer.place(spec.device_bytes);
-      plan.header.matrices[spec.name] = {extent, 0, spec.kept_as};
+      plan.header.matrices[spec.name] = {extent, spec.kept_as};
       plan.items.push_back({extent, std::nullopt, spec.name, weight});
     } else {
       plan.dense.tensors.push_back(

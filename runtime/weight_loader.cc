@@ -170,7 +170,7 @@ void WeightLoader::load_packed(const DenseBlock& block, char* address) {
   const auto rank = static_cast<size_t>(communicator_.rank());
   const int64_t mine = block.borders[rank + 1] - block.borders[rank];
   slice_.resize(static_cast<size_t>(mine));
-  source_.read_packed({whole.file, whole.offset + block.borders[rank], mine}, slice_.data(),
+  source_.read_packed({whole.file, whole.offset + block.borders[rank], mine, 0}, slice_.data(),
                       concat("matrix ", block.spec.name));
   done_.bytes_done += mine;
   if (progress_ != nullptr) progress_->update(done_);

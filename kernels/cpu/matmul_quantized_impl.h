@@ -25,6 +25,36 @@ struct BlockProducts {
   GroupScales<Vec> scales[kVecs];
   CodeBlock<Vec, kBits> codes[kVecs];
 
+  [[gnu::always_inline]] void start() {
+    for (auto& row : sums) {
+      for (Vec& sum : row) sum = Vec::zero();
+    }
+  }
+
+  /// Of the group at `group` in the first of the panels.
+  [[gnu::always_inline]] void load_group(const char* panels, const char* group, int64_t stride) {
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t at = v / 2 * stride;
+      scales[v] = load_scales<Vec, kBits>(panels + at, group + at, v % 2);
+    }
+  }
+
+  /// Of the block at `block` in the first of the panels.
+  [[gnu::always_inline]] void load_codes(const char* block, int64_t stride) {
+    for (int p = 0; p < kPanels; ++p) {
+      prefetch_codes<kBits>(block + p * stride);
+      codes[2 * p] = CodeBlock<Vec, kBits>::load(block + p * stride, 0);
+      codes[2 * p + 1] = CodeBlock<Vec, kBits>::load(block + p * stride, 1);
+    }
+  }
+
+  /// To out[kRows][kPanels * kPanelWidth].
+  [[gnu::always_inline]] void store(float* out) const {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVecs; ++v) sums[r][v].store(out + (r * kVecs + v) * 16);
+    }
+  }
+
   template <int kInput>
   [[gnu::always_inline]] void add_input(const float* a) {
     for (int v = 0; v < kVecs; ++v) {
@@ -51,29 +81,19 @@ struct BlockProducts {
 /// Rows times kPanels panels from `panel` on, finished.
 template <class Vec, int kBits, int kRows, int kPanels>
 void multiply_codes(const MatmulBlock& block, int64_t panel) {
-  using Products = BlockProducts<Vec, kBits, kRows, kPanels>;
   using Inputs = std::make_integer_sequence<int, kCodesPerBlock>;
   const QuantizedLayout& layout = block.quantized;
   const char* const panels = static_cast<const char*>(block.panels) + panel * layout.panel_bytes;
-  Products products;
-  for (auto& row : products.sums) {
-    for (Vec& sum : row) sum = Vec::zero();
-  }
+  BlockProducts<Vec, kBits, kRows, kPanels> products;
+  products.start();
   const float* a = block.packed_rows;
   const char* group = panels + layout.header_bytes;
   for (int64_t first = 0; first < block.k; first += layout.group, group += layout.group_bytes) {
-    for (int v = 0; v < Products::kVecs; ++v) {
-      const int64_t at = v / 2 * layout.panel_bytes;
-      products.scales[v] = load_scales<Vec, kBits>(panels + at, group + at, v % 2);
-    }
+    products.load_group(panels, group, layout.panel_bytes);
     const int64_t end = first + layout.group < block.k ? first + layout.group : block.k;
     const char* codes = group + layout.scales_bytes;
     for (int64_t i = first; i < end; i += kCodesPerBlock, codes += layout.block_bytes) {
-      for (int v = 0; v < Products::kVecs; ++v) {
-        const char* at = codes + v / 2 * layout.panel_bytes;
-        if (v % 2 == 0) prefetch_codes<kBits>(at);
-        products.codes[v] = CodeBlock<Vec, kBits>::load(at, v % 2);
-      }
+      products.load_codes(codes, layout.panel_bytes);
       if (end - i >= kCodesPerBlock) {
         products.add_block(a, Inputs());
       } else {
@@ -82,13 +102,7 @@ void multiply_codes(const MatmulBlock& block, int64_t panel) {
       a += kCodesPerBlock * kRows;
     }
   }
-  float* sums = block.scratch;
-  for (auto& row : products.sums) {
-    for (const Vec& sum : row) {
-      sum.store(sums);
-      sums += 16;
-    }
-  }
+  products.store(block.scratch);
   finish_outputs<Vec>(block, panel, kPanels);
 }
 

@@ -106,8 +106,9 @@ struct CheckpointIndex {
 /// A packed expert or matrix in a file: the bytes of a slot, ready to compute with.
 struct PackedExtent {
   int32_t file = 0;    // index into CheckpointIndex::files
-  int64_t offset = 0;  // in bytes, a multiple of 4096
+  int64_t offset = 0;  // in bytes, a multiple of kDirectBlock
   int64_t bytes = 0;
+  uint32_t crc32 = 0;  // of the bytes
 
   bool operator==(const PackedExtent&) const = default;
 };
@@ -116,6 +117,7 @@ struct PackedExtent {
 /// an entry in the index for their type and shape only (TensorEncoding::kPacked).
 struct NativeLayout {
   std::string packing;                             // Backend::packing_name()
+  uint32_t dense_crc32 = 0;                        // of the whole of file number 0
   std::vector<std::vector<PackedExtent>> experts;  // by MoE layer and expert (global id)
   std::map<std::string, PackedExtent> matrices;    // dense ones, by name
 };

@@ -163,6 +163,7 @@ TensorEntry IndexBuilder::take(const ExpectedTensor& expected) {
 NativeLayout layout_of(const NativeHeader& header) {
   NativeLayout layout;
   layout.packing = header.packing;
+  layout.dense_crc32 = header.dense_crc32;
   for (const std::vector<NativeExpert>& layer : header.experts) {
     std::vector<PackedExtent>& extents = layout.experts.emplace_back();
     for (const NativeExpert& expert : layer) extents.push_back(expert.extent);

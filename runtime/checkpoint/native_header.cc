@@ -36,7 +36,7 @@ void visit_fields(Visit& visit, Fields& expert) {
   visit("file", expert.extent.file);
   visit("offset", expert.extent.offset);
   visit("bytes", expert.extent.bytes);
-  visit("crc32", expert.crc32);
+  visit("crc32", expert.extent.crc32);
   visit("up", expert.up);
   visit("down", expert.down);
 }
@@ -46,7 +46,7 @@ void visit_fields(Visit& visit, Fields& matrix) {
   visit("file", matrix.extent.file);
   visit("offset", matrix.extent.offset);
   visit("bytes", matrix.extent.bytes);
-  visit("crc32", matrix.crc32);
+  visit("crc32", matrix.extent.crc32);
   visit("dtype", matrix.dtype);
 }
 
@@ -147,6 +147,9 @@ class LayoutChecker {
   void check_type(DType dtype, const std::string& what) const {
     require(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16, what,
             " is of type ", name_of(dtype));
+    const ModelConfig& config = header_.config;
+    require(config.weight_typing == WeightTyping::kAsStored || dtype == config.weight_dtype, what,
+            " is of type ", name_of(dtype), ", the model of another");
   }
 
   void add(const PackedExtent& extent, const std::string& what) {
@@ -165,7 +168,7 @@ class LayoutChecker {
 
   void check_order(size_t file) {
     std::vector<std::pair<PackedExtent, std::string>>& extents = extents_[file];
-    std::ranges::sort(extents, {}, [](const auto& each) { return each.first.offset; });
+    std::ranges::stable_sort(extents, {}, [](const auto& each) { return each.first.offset; });
     int64_t end = 0;
     std::string before;
     for (const auto& [extent, what] : extents) {

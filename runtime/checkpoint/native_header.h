@@ -26,7 +26,6 @@ struct NativeFile {
 /// An expert as a slot holds it: both matrices, then the biases where there are some.
 struct NativeExpert {
   PackedExtent extent;
-  uint32_t crc32 = 0;  // of the extent's bytes
   DType up = DType::kF32;
   DType down = DType::kF32;  // the types that were given to pack_weight
 };
@@ -34,7 +33,6 @@ struct NativeExpert {
 /// A packed dense matrix.
 struct NativeMatrix {
   PackedExtent extent;
-  uint32_t crc32 = 0;
   DType dtype = DType::kF32;
 };
 

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -25,8 +28,9 @@ class StagedFile {
   /// As messages name the file: PATH.tmp.
   const std::string& name() const { return temporary_; }
 
-  /// Writes bytes. Of a mebibyte and more the way to the disk begins at once, so that close() has
-  /// little to wait for. Throws Error(kResource).
+  /// Writes bytes. Those of a mebibyte and more go to the disk at once, past kBytesUnderWay of them
+  /// the call waits, and the system keeps none: close() has little to wait for, and a checkpoint
+  /// pushes nothing out of memory. Throws Error(kResource).
   void write_at(int64_t offset, std::string_view bytes) const;
   /// Waits until everything that was written here is on the disk. Throws Error(kResource).
   void close();
@@ -34,6 +38,23 @@ class StagedFile {
   void publish();
 
  private:
+  /// Enough to keep a fast disk busy while the next bytes are made.
+  static constexpr int64_t kBytesUnderWay = int64_t{64} << 20;
+
+  /// What is on its way to the disk, in the order of writing.
+  struct UnderWay {
+    struct Range {
+      int64_t offset = 0;
+      int64_t bytes = 0;
+    };
+    std::mutex mutex;
+    std::deque<Range> ranges;
+    int64_t bytes = 0;
+  };
+
+  /// Begins to bring a range to the disk and waits for older ones.
+  void send_off(int64_t offset, int64_t bytes) const;
+
   enum class Owner : uint8_t { kThis, kAnother };
   StagedFile(std::string path, int flags, Owner owner);
 
@@ -41,6 +62,7 @@ class StagedFile {
   std::string temporary_;
   Owner owner_;  // of temporary_, who removes it
   FileHandle file_;
+  std::unique_ptr<UnderWay> under_way_ = std::make_unique<UnderWay>();
 };
 
 }  // namespace switchyard

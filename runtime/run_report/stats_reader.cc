@@ -155,16 +155,19 @@ RankStats read_rank(const JsonNode& node, const RunFacts& run) {
 }  // namespace
 
 StatsFile parse_stats(std::string_view text, const std::string& source) {
+  const auto refuse = [&] {
+    fail_input(source, ": is not a statistics file; expected one that --stats wrote, whose ",
+               "\"format\" is \"", kStatsFormat, "\"");
+  };
+  // Lines of JSON and the like are better told apart before somebody looks for an error in them.
+  if (text.find(kStatsFormat) == text.npos) refuse();
   JsonLimits limits;
   limits.max_values = kMaxValues;
   const boost::json::value value = parse_untrusted_json(text, source, limits);
   const JsonNode root(value, source + ":");
   const boost::json::value* format =
       value.is_object() ? value.get_object().if_contains("format") : nullptr;
-  if (format == nullptr || *format != boost::json::string_view(kStatsFormat)) {
-    fail_input(source, ": is not a statistics file; expected one that --stats wrote, whose ",
-               "\"format\" is \"", kStatsFormat, "\"");
-  }
+  if (format == nullptr || *format != boost::json::string_view(kStatsFormat)) refuse();
   const int64_t version = root.at("format_version").integer(0, kMaxCount);
   if (version != kStatsVersion) {
     fail_input(source, ": is a statistics file of version ", version, "; this program reads ",

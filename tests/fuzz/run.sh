@@ -11,7 +11,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 readonly root seconds
 cd "$root"
 cmake --preset fuzz
-targets=(zip pickle jsonl safetensors)
+targets=(zip pickle jsonl safetensors native)
 cmake --build --preset fuzz --parallel "$(nproc)" --target "${targets[@]/%/_fuzz}"
 
 corpus="$(mktemp -d)"
@@ -19,7 +19,8 @@ readonly corpus
 trap 'rm -rf "$corpus"' EXIT
 mkdir "${targets[@]/#/$corpus/}"
 
-# Small checkpoints, the object trees inside them, requests, and safetensors files.
+# Small checkpoints, the object trees inside them, requests, safetensors files, and descriptions of
+# converted checkpoints.
 while IFS= read -r -d '' file; do
   name="$(basename "$(dirname "$file")")-$(basename "$file")"
   cp "$file" "$corpus/zip/$name"
@@ -33,6 +34,8 @@ find tests/data -name '*.safetensors' -size -200k -print0 |
   while IFS= read -r -d '' file; do
     cp "$file" "$corpus/safetensors/$(basename "$(dirname "$file")")-$(basename "$file")"
   done
+
+cp tests/data/native/*.json "$corpus/native/"
 
 processes=()
 for target in "${targets[@]}"; do

@@ -113,6 +113,29 @@ TEST_F(Cli, ResultsGoToStandardOutput) {
   EXPECT_TRUE(tokens.out.starts_with("{\"ids\":[")) << tokens.out;
 }
 
+TEST_F(Cli, ARunIsLookedAt) {
+  const std::string model = std::string(SWITCHYARD_TEST_DATA) + "/trained_moe_8e";
+  const ProgramRun generate =
+      run("generate --threads 1 --log-level error --max-new-tokens 4 --model " + model +
+          " --input " + model + "/requests_generate.jsonl --output " + path("out.jsonl") +
+          " --stats " + path("stats.json") + " --trace " + path("trace.json"));
+  EXPECT_EQ(generate.status, 0) << generate.err;
+  const ProgramRun report = run("report " + path("stats.json") + " " + path("trace.json") +
+                                " --output " + path("page.html"));
+  EXPECT_EQ(report.status, 0) << report.err;
+  const std::string page = read_file(path("page.html"));
+  for (const char* part : {"generate", "Uses of every expert", "The whole run", "</html>"}) {
+    EXPECT_TRUE(contains(page, part)) << part;
+  }
+  EXPECT_EQ(run("report --output - " + path("stats.json")).out.substr(0, 9), "<!DOCTYPE");
+  const ProgramRun none = run("report");
+  EXPECT_EQ(none.status, 2);
+  EXPECT_TRUE(contains(none.err, "report needs FILE.json...")) << none.err;
+  const ProgramRun wrong = run("report " + path("out.jsonl"));
+  EXPECT_EQ(wrong.status, 3);
+  EXPECT_TRUE(contains(wrong.err, "is not a statistics file")) << wrong.err;
+}
+
 TEST_F(Cli, AClosedStandardErrorDoesNotReachTheResults) {
   const std::string model = std::string(SWITCHYARD_TEST_DATA) + "/fairseq/dense_fp32";
   const std::string command = std::string(SWITCHYARD_PROGRAM) + " score --threads 1 --model " +

@@ -46,7 +46,7 @@ TEST(OptionTable, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(options.run.tokenizer.special_tokens, SpecialTokens::kAdd);
   EXPECT_EQ(options.truncate, Truncate::kError);
   EXPECT_EQ(options.run.num_threads, 0);
-  EXPECT_EQ(options.run.max_batch_tokens, 4096);
+  EXPECT_EQ(options.run.max_batch_tokens, std::nullopt);
   EXPECT_EQ(options.run.exchange_buffer_bytes, 64 << 20);
   EXPECT_EQ(options.run.exchange_timeout_seconds, 1800.0);
   EXPECT_EQ(options.run.numerics, "auto");
@@ -292,7 +292,8 @@ TEST(OptionTable, SharedTextLeavesOutWhatRanksMayChoose) {
                       .assignments);
   const std::string shared = table.shared_text();
   EXPECT_NE(shared.find("max-batch-tokens 9\n"), std::string::npos);
-  EXPECT_EQ(shared.find("threads"), std::string::npos);
+  EXPECT_EQ(shared.find("\nthreads "), std::string::npos);
+  EXPECT_NE(shared.find("\nload-threads "), std::string::npos);
   EXPECT_EQ(differing_lines("a 1\nb 2\n", "a 1\nb 3\n"), "'b 2', not 'b 3'");
 }
 

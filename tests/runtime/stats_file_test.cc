@@ -152,12 +152,13 @@ TEST(StatsFile, WhatCannotBeIsRefusedByName) {
     expect_error(ErrorKind::kInput, {"run.json: ", what},
                  [&, p = pointer, v = value] { parse_stats(changed(p, v), "run.json"); });
   }
-  for (const char* text : {"{}", "[1]", "{\"format\": \"other\"}", "7"}) {
+  for (const char* text : {"{}", "[1]", "{\"id\": 1}\n{\"id\": 2}\n", "[\"switchyard-stats\"]",
+                           "{\"format\": \"other\"}", "7"}) {
     expect_error(ErrorKind::kInput, {"run.json: is not a statistics file", "--stats"},
                  [&] { parse_stats(text, "run.json"); });
   }
   expect_error(ErrorKind::kInput, {"run.json", "no valid JSON"},
-               [] { parse_stats("{\"format\":", "run.json"); });
+               [] { parse_stats(format_stats(small_stats()).substr(0, 500), "run.json"); });
   std::string twice = format_stats(small_stats());
   twice.insert(1, "\"steps\":1,");
   expect_error(ErrorKind::kInput, {"'steps' twice"}, [&] { parse_stats(twice, "run.json"); });
