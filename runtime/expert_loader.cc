@@ -33,7 +33,8 @@ class ExpertLoader::Lane {
       : loader_(loader),
         number_(number),
         stream_(loader.p_.backend.make_stream(StreamKind::kCopy)),
-        reader_(loader.p_.checkpoint, loader.p_.sources.open(loader.p_.caching), loader.p_.backend, stream_) {}
+        reader_(loader.p_.checkpoint, loader.p_.sources.open(loader.p_.caching), loader.p_.backend,
+                stream_) {}
 
   void load(ExpertLoad& load) {
     load.reusable.synchronize();

@@ -1,5 +1,6 @@
 #include "runtime/model_job.h"
 
+#include <filesystem>
 #include <limits>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "kernels/base/log.h"
 #include "parallel/topology.h"
 #include "runtime/batch_choice.h"
+#include "runtime/checkpoint/native_header.h"
 #include "runtime/native_check.h"
 #include "runtime/run_stats.h"
 #include "runtime/tokenizer/unicode_text.h"
@@ -90,6 +92,9 @@ std::vector<std::string> ModelJob::files_read(const std::string& input) const {
   files.push_back(options_.placement);
   files.push_back(options_.tiers.hot_experts);
   for (const CheckpointFile& file : checkpoint_.index.files) files.push_back(file.path);
+  for (const char* description : {kNativeHeaderFile, "config.json"}) {
+    files.push_back((std::filesystem::path(options_.model) / description).string());
+  }
   return files;
 }
 

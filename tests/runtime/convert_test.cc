@@ -208,6 +208,36 @@ TEST(ConvertTest, NothingIsOverwritten) {
   });
 }
 
+TEST(ConvertTest, MoreThanTheMemoryHoldsIsRefusedBeforeAnythingIsWritten) {
+  const TempFolder folder;
+  ConvertOptions options = convert_options("fairseq/moe_fp32", folder.path("out"));
+  options.num_threads = 1 << 24;
+  expect_error(ErrorKind::kResource, {"converting with 16777216 threads", "--threads"},
+               [&] { convert(options, 2); });
+  EXPECT_FALSE(fs::exists(folder.path("out")));
+}
+
+TEST(ConvertTest, ResultsAreNotWrittenOverIt) {
+  const TempFolder folder;
+  convert(convert_options("fairseq/moe_fp32", folder.path("out")));
+  ScoreSetup setup;
+  setup.model = folder.path("out");
+  setup.input = test_data("fairseq/moe_fp32/requests.jsonl");
+  for (const char* name : {"switchyard.json", "dense.safetensors", "experts-00001-of-00001.bin"}) {
+    const std::string before = folder.read(std::string("out/") + name);
+    ScoreOptions options;
+    options.run = run_options(setup);
+    options.input = setup.input;
+    options.output = folder.path(std::string("out/") + name);
+    expect_error(ErrorKind::kUsage, {"would overwrite", name}, [&] {
+      run_as_threads(setup, [&](Backend& device, Communicator& ranks, ProgressSink& progress) {
+        run_score(options, device, ranks, progress);
+      });
+    });
+    EXPECT_EQ(folder.read(std::string("out/") + name), before);
+  }
+}
+
 TEST(ConvertTest, AFailingWriteLeavesNothing) {
   const TempFolder folder;
   const auto run = [&] { convert(convert_options("fairseq/moe_fp32", folder.path("out")), 2); };

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "expect_error.h"
 #include "kernels/base/aligned_buffer.h"
-#include "temp_folder.h"
+#include "tests/runtime/expect_error.h"
+#include "tests/runtime/temp_folder.h"
 
 namespace switchyard {
 namespace {
