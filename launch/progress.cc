@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
+#include "kernels/base/steady_seconds.h"
 #include "kernels/base/text_table.h"
 
 namespace switchyard {
@@ -28,10 +28,6 @@ class NoProgress : public ProgressSink {
   void update(const Progress&) override {}
   void finish(const Progress&) override {}
 };
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// Part of the run that is done, 0 to 1; negative: not known. Tokens take the time, not requests.
 double fraction_of(const Progress& progress) {
@@ -158,10 +154,11 @@ std::unique_ptr<ProgressSink> make_progress(ProgressForm form) {
   }
   const bool is_terminal = isatty(STDERR_FILENO) == 1;
   if (form == ProgressForm::kBar || (form == ProgressForm::kAuto && is_terminal)) {
-    return std::make_unique<ProgressDisplay>(ProgressStyle::kTerminal, seconds_now, write_terminal);
+    return std::make_unique<ProgressDisplay>(ProgressStyle::kTerminal, steady_seconds,
+                                             write_terminal);
   }
   return std::make_unique<ProgressDisplay>(
-      ProgressStyle::kLog, seconds_now,
+      ProgressStyle::kLog, steady_seconds,
       [](const std::string& text) { log_line(LogLevel::kInfo, text); });
 }
 

@@ -1,20 +1,16 @@
 #include "runtime/batch_choice.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "kernels/base/byte_size.h"
+#include "kernels/base/steady_seconds.h"
 #include "kernels/base/text_table.h"
 #include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/expert_cache.h"
 
 namespace switchyard {
 namespace {
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// Steps of any size work; round ones read better.
 constexpr int64_t kRounding = 256;
@@ -80,11 +76,11 @@ double measure_operation_rate(Backend& backend, Stream& compute) {
   backend.record(compute).synchronize();
   double best = 1e300;
   for (int i = 0; i < kRepeats; ++i) {
-    const double begin = now_seconds();
+    const double begin = steady_seconds();
     backend.matmul(compute,
                    {in.view(), {spec, packed.data()}, {}, Activation::kNone, {}, out.view()});
     backend.record(compute).synchronize();
-    best = std::min(best, now_seconds() - begin);
+    best = std::min(best, steady_seconds() - begin);
   }
   return 2.0 * static_cast<double>(kRows * kWidth * kWidth) / best;
 }
@@ -114,10 +110,10 @@ double measure_load_rate(const Checkpoint& checkpoint, const std::vector<ExpertL
   for (int i = 0; i < 8 && seconds < kSeconds; ++i) {
     ExpertCache cache(
         {checkpoint, first, sizes, options, {}, sources, backend, compute, FileCaching::kDirect});
-    const double begin = now_seconds();
+    const double begin = steady_seconds();
     cache.fill(nullptr);
     if (i == 0) continue;  // which touches memory for the first time and opens files
-    seconds += now_seconds() - begin;
+    seconds += steady_seconds() - begin;
     bytes += static_cast<double>(sizes.device_bytes);
   }
   return bytes / std::max(seconds, 1e-9);

@@ -4,6 +4,7 @@
 
 #include "kernels/base/byte_size.h"
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/random_file.h"
 #include "runtime/expert_reader.h"
 
 namespace switchyard {
@@ -53,7 +54,7 @@ int64_t resident_expert_bytes(const std::vector<ExpertLayer>& layers, const Back
   int64_t bytes = 0;
   for (const ExpertLayer& layer : layers) {
     for (const ExpertShape& shape : layer.experts) {
-      bytes += align_to_slot(expert_slot_bytes(shape, backend));
+      bytes += whole_blocks(expert_slot_bytes(shape, backend));
     }
   }
   return bytes;
@@ -63,7 +64,7 @@ int64_t largest_slot_bytes(const std::vector<ExpertLayer>& layers, const Backend
   int64_t largest = 0;
   for (const ExpertLayer& layer : layers) {
     for (const ExpertShape& shape : layer.experts) {
-      largest = std::max(largest, align_to_slot(expert_slot_bytes(shape, backend)));
+      largest = std::max(largest, whole_blocks(expert_slot_bytes(shape, backend)));
     }
   }
   return largest;

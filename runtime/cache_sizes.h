@@ -18,14 +18,6 @@ struct ExpertLayer {
   int64_t num_local_experts() const { return static_cast<int64_t>(experts.size()); }
 };
 
-/// Slots begin at multiples of this, so that files are read straight into them: the block size that
-/// direct reads want.
-inline constexpr int64_t kSlotAlignment = 4096;
-
-inline constexpr int64_t align_to_slot(int64_t bytes) {
-  return (bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment;
-}
-
 /// The tiers of one rank.
 struct CacheSizes {
   int64_t num_experts = 0;  // of the rank, all layers together

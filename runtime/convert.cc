@@ -1,6 +1,5 @@
 #include "runtime/convert.h"
 
-#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -9,6 +8,7 @@
 
 #include "kernels/base/byte_codec.h"
 #include "kernels/base/byte_size.h"
+#include "kernels/base/steady_seconds.h"
 #include "kernels/base/text_table.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/quantization.h"
@@ -25,10 +25,6 @@ namespace fs = std::filesystem;
 
 /// As long as a file takes.
 constexpr CollectiveLabel kWriteLabel{.phase = "writing", .patience = Patience::kForever};
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// The checkpoint, quantised as asked for.
 Checkpoint open_source(const ConvertOptions& options, ControlChannel& control) {
@@ -259,7 +255,7 @@ void Converter::log_end(double seconds) {
 }
 
 void Converter::run() {
-  const double begin = now_seconds();
+  const double begin = steady_seconds();
   make_plan();
   check_memory();
   std::vector<std::string> names = plan_.file_names();
@@ -275,7 +271,7 @@ void Converter::run() {
   if (is_root()) {
     progress_.finish({.bytes_done = plan_.bytes(), .total_bytes = plan_.bytes()});
   }
-  log_end(now_seconds() - begin);
+  log_end(steady_seconds() - begin);
 }
 
 }  // namespace

@@ -1,18 +1,14 @@
 #include "runtime/expert_cache.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "kernels/base/steady_seconds.h"
 
 namespace switchyard {
 namespace {
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::vector<int64_t> layer_sizes(const std::vector<ExpertLayer>& layers) {
   std::vector<int64_t> sizes;
@@ -30,12 +26,12 @@ EvictionPolicy make_policy(const ExpertCacheParts& parts) {
   return {parts.options.policy, parts.sizes.num_experts, std::move(uses)};
 }
 
-/// The first address from `pointer` on at which a slot may begin.
+/// The first address from `pointer` on at which a slot may begin: direct reads go straight into it.
 char* align_pointer(void* pointer) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  const auto over = address % static_cast<uintptr_t>(kSlotAlignment);
+  const auto over = address % static_cast<uintptr_t>(kDirectBlock);
   char* const bytes = static_cast<char*>(pointer);
-  return over == 0 ? bytes : bytes + (static_cast<uintptr_t>(kSlotAlignment) - over);
+  return over == 0 ? bytes : bytes + (static_cast<uintptr_t>(kDirectBlock) - over);
 }
 
 }  // namespace
@@ -43,18 +39,18 @@ char* align_pointer(void* pointer) {
 ExpertCache::ExpertCache(ExpertCacheParts parts)
     : p_(std::move(parts)),
       table_(layer_sizes(p_.layers), p_.sizes.num_slots, p_.options.scope, make_policy(p_)),
-      memory_(p_.backend.allocate(p_.sizes.device_bytes + kSlotAlignment)),
+      memory_(p_.backend.allocate(p_.sizes.device_bytes + kDirectBlock)),
       slots_(static_cast<size_t>(p_.sizes.num_slots)),
       host_tier_(p_.sizes.host_slots, p_.sizes.slot_bytes),
       rounds_left_(static_cast<size_t>(p_.sizes.num_experts), 0),
       last_needed_(p_.layers.size()),
-      start_time_(now_seconds()),
+      start_time_(steady_seconds()),
       gaps_(p_.layers.size(), 0.0) {
   char* next = align_pointer(memory_.data());
   for (int64_t slot = 0; slot < p_.sizes.num_slots; ++slot) {
     slots_[static_cast<size_t>(slot)].base = next;
     // Resident experts take the slots in their order, each in one of its own size.
-    next += p_.sizes.is_resident() ? align_to_slot(expert_slot_bytes(shape_of(slot), p_.backend))
+    next += p_.sizes.is_resident() ? whole_blocks(expert_slot_bytes(shape_of(slot), p_.backend))
                                    : p_.sizes.slot_bytes;
   }
   stats_.policy = p_.options.policy;
@@ -166,7 +162,7 @@ void ExpertCache::begin_layer(const LayerUse& use) {
     }
   }
   if (layer_end_ > 0.0) {
-    gaps_[static_cast<size_t>(use.moe_layer)] = now_seconds() - layer_end_;
+    gaps_[static_cast<size_t>(use.moe_layer)] = steady_seconds() - layer_end_;
   }
   if (is_sweep) {
     adapt_streaming();
@@ -284,7 +280,7 @@ void ExpertCache::expect(int moe_layer, std::span<const int64_t> experts) {
 double ExpertCache::busy_part() const {
   const CacheStats traffic = loader_->traffic();
   return (traffic.files.seconds + traffic.host.seconds) /
-         std::max(now_seconds() - start_time_, 1e-9);
+         std::max(steady_seconds() - start_time_, 1e-9);
 }
 
 int64_t ExpertCache::ahead_bytes() const {
@@ -375,11 +371,11 @@ void ExpertCache::force_slot(int64_t expert, std::span<const int64_t> round) {
 
 void ExpertCache::wait_for(int64_t expert) {
   if (is_ready(expert)) return;
-  const double begin = now_seconds();
+  const double begin = steady_seconds();
   const int64_t slot = table_.slot_of(expert);
   loader_->wait(*slots_[static_cast<size_t>(slot)].load);
   table_.set_filled(slot);
-  const double end = now_seconds();
+  const double end = steady_seconds();
   stats_.stall_seconds += end - begin;
   if (p_.trace == nullptr) return;
   const int64_t layer = table_.layer_of(expert);
@@ -417,7 +413,7 @@ void ExpertCache::release(std::span<const int64_t> experts, size_t count) {
     if (--rounds_left_[static_cast<size_t>(expert)] == 0) table_.unpin(expert);
   }
   if (p_.sizes.is_resident()) return;
-  layer_end_ = now_seconds();
+  layer_end_ = steady_seconds();
   start_loads();
 }
 

@@ -1,20 +1,13 @@
 #include "runtime/expert_loader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "kernels/base/steady_seconds.h"
 #include "runtime/expert_reader.h"
 
 namespace switchyard {
-namespace {
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
 
 void ExpertLoader::Link::begin(double now) {
   if (active++ == 0) since = now;
@@ -38,14 +31,14 @@ class ExpertLoader::Lane {
 
   void load(ExpertLoad& load) {
     load.reusable.synchronize();
-    const double begin = now_seconds();
+    const double begin = steady_seconds();
     const char* const copy = loader_.p_.host_tier.find(load.number);
     const int64_t bytes = copy != nullptr ? from_host(load, copy) : from_files(load);
     if (loader_.p_.trace == nullptr) return;
     const int layer =
         loader_.p_.checkpoint.config.moe_layers()[static_cast<size_t>(load.id.moe_layer)];
     loader_.p_.trace->add({TraceTrack::kLoad, number_, copy != nullptr ? "host" : "file", begin,
-                           now_seconds(), layer, load.id.expert, bytes});
+                           steady_seconds(), layer, load.id.expert, bytes});
   }
 
  private:
@@ -89,11 +82,11 @@ class ExpertLoader::Lane {
 
   void begin(Link& link) {
     const std::lock_guard lock(loader_.mutex_);
-    link.begin(now_seconds());
+    link.begin(steady_seconds());
   }
   void end(Link& link, int64_t loads, int64_t bytes, double pack_seconds) {
     const std::lock_guard lock(loader_.mutex_);
-    link.end(now_seconds(), loads, bytes);
+    link.end(steady_seconds(), loads, bytes);
     loader_.pack_seconds_ += pack_seconds;
   }
 

@@ -1,10 +1,10 @@
 #include "runtime/expert_reader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "kernels/base/steady_seconds.h"
 #include "runtime/model_weights.h"
 
 namespace switchyard {
@@ -13,10 +13,6 @@ namespace {
 /// Bytes that are read and packed at a time: long enough for the disk, short enough that what was
 /// read is still in the cache when it is packed.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// Rows of so many elements that make a piece. Panels of packed matrices are 32 rows high, so that
 /// a piece of whole panels is written in one go.
@@ -91,7 +87,7 @@ void ExpertReader::read_matrix(const std::string& name, const Weight& to) {
 }
 
 void ExpertReader::read_packed(const PackedExtent& extent, void* to, const std::string& what) {
-  const double begin = now_seconds();
+  const double begin = steady_seconds();
   bool is_done = false;
   backend_.run_on_host(stream_, [&] {
     void* const host = backend_.host_address(to);
@@ -107,15 +103,15 @@ void ExpertReader::read_packed(const PackedExtent& extent, void* to, const std::
     backend_.record(stream_).synchronize();
   }
   counts_.bytes += extent.bytes;
-  counts_.read_seconds += now_seconds() - begin;
+  counts_.read_seconds += steady_seconds() - begin;
 }
 
 void ExpertReader::stage(const std::string& name, int64_t first, int64_t count, DType kept_as) {
   const TensorEntry& entry = checkpoint_.index.at(name);
-  const double begin = now_seconds();
+  const double begin = steady_seconds();
   raw_.resize(static_cast<size_t>(count * size_of(entry.dtype)));
   source_->read(name, entry, first, count, raw_.data());
-  counts_.read_seconds += now_seconds() - begin;
+  counts_.read_seconds += steady_seconds() - begin;
   if (entry.dtype == kept_as) return kept_.swap(raw_);
   kept_.resize(static_cast<size_t>(count * size_of(kept_as)));
   convert_elements(entry.dtype, raw_.data(), kept_as, kept_.data(), count);
@@ -127,10 +123,10 @@ void ExpertReader::pack_matrix(const std::string& name, const Weight& to) {
   for (int64_t row = 0; row < spec.rows; row += step) {
     const int64_t rows = std::min(step, spec.rows - row);
     stage(name, row * spec.cols, rows * spec.cols, spec.dtype);
-    const double begin = now_seconds();
+    const double begin = steady_seconds();
     backend_.pack_weight(stream_, kept_.data(), row, rows, to);
     backend_.record(stream_).synchronize();
-    counts_.pack_seconds += now_seconds() - begin;
+    counts_.pack_seconds += steady_seconds() - begin;
   }
 }
 

@@ -4,20 +4,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <string_view>
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "kernels/base/steady_seconds.h"
 #include "runtime/checkpoint/strided_read.h"
 
 namespace switchyard {
 namespace {
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 uint32_t checksum(std::string_view bytes) {
   return static_cast<uint32_t>(
@@ -47,12 +43,12 @@ class NativeWriter::Packer {
 
   uint32_t write(const NativeItem& item, const StagedFile& file) {
     pack(item);
-    const double begin = now_seconds();
+    const double begin = steady_seconds();
     const char* bytes = static_cast<const char*>(slot_.data());
     const uint32_t crc = checksum({bytes, static_cast<size_t>(item.extent.bytes)});
     file.write_at(item.extent.offset,
                   {bytes, static_cast<size_t>(whole_blocks(item.extent.bytes))});
-    write_seconds_ += now_seconds() - begin;
+    write_seconds_ += steady_seconds() - begin;
     return crc;
   }
 

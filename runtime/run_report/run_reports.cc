@@ -1,10 +1,10 @@
 #include "runtime/run_report/run_reports.h"
 
-#include <chrono>
 #include <filesystem>
 
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
+#include "kernels/base/steady_seconds.h"
 #include "runtime/requests/run_files.h"
 #include "runtime/run_report/trace_file.h"
 
@@ -59,8 +59,7 @@ void RunReports::open(const std::vector<std::string>& read, const std::string& o
 void RunReports::start(ControlChannel& control) {
   if (!trace_) return;
   control.barrier({.phase = "start of the trace"});
-  start_ =
-      std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  start_ = steady_seconds();
 }
 
 void RunReports::write(const StatsFile& stats, ControlChannel& control) {

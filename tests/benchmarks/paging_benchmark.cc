@@ -4,7 +4,6 @@
 // tokens, which waits for the disk; the same steps with everything resident, where memory holds
 // that; and a sweep with as many tokens as compute for as long as it loads.
 #include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -16,6 +15,7 @@
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/byte_size.h"
 #include "kernels/base/log.h"
+#include "kernels/base/steady_seconds.h"
 #include "kernels/base/text_table.h"
 #include "runtime/host_memory.h"
 #include "runtime/model_runtime.h"
@@ -58,10 +58,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 /// Bytes per second of direct reads of the checkpoint's files by so many threads, 8 MiB at a time,
 /// for some seconds, into as much memory as the slots take: reads into a few MiB that stay in the
 /// processor's caches are faster by a third where a host copies them into a virtual machine.
@@ -79,12 +75,12 @@ double measure_disk(const Checkpoint& checkpoint, int64_t num_threads, int64_t m
       pieces.emplace_back(file, at);
     }
   }
-  const double begin = now_seconds();
+  const double begin = steady_seconds();
   std::vector<std::thread> threads;
   for (int64_t t = 0; t < num_threads; ++t) {
     threads.emplace_back([&] {
       std::map<size_t, std::unique_ptr<RandomFile>> files;
-      while (now_seconds() - begin < kSeconds && !pieces.empty()) {
+      while (steady_seconds() - begin < kSeconds && !pieces.empty()) {
         const int64_t number = next.fetch_add(1);
         const auto& [file, at] = pieces[static_cast<size_t>(number) % pieces.size()];
         auto& open = files[file];
@@ -98,7 +94,7 @@ double measure_disk(const Checkpoint& checkpoint, int64_t num_threads, int64_t m
     });
   }
   for (std::thread& thread : threads) thread.join();
-  return static_cast<double>(bytes.load()) / (now_seconds() - begin);
+  return static_cast<double>(bytes.load()) / (steady_seconds() - begin);
 }
 
 /// What a kind of step took.
@@ -131,13 +127,13 @@ class Runner {
     RepeatedStep warm({tokens, options_.length}, checkpoint_.config, 1);
     engine_->run(&warm);
     const RankStats before = model_->stats(*engine_);
-    const double begin = now_seconds();
+    const double begin = steady_seconds();
     RepeatedStep work({tokens, options_.length}, checkpoint_.config, repeats);
     engine_->run(&work);
     const RankStats after = model_->stats(*engine_);
     const auto loading = static_cast<size_t>(Phase::kLoading);
     return {work.median_seconds(), (after.bytes_read - before.bytes_read) / repeats,
-            (after.seconds[loading] - before.seconds[loading]) / (now_seconds() - begin),
+            (after.seconds[loading] - before.seconds[loading]) / (steady_seconds() - begin),
             work.same(), work.log_probs()};
   }
 
