@@ -332,7 +332,7 @@ std::vector<int64_t> ExpertCache::begin_round(std::span<const int64_t> experts) 
     return std::ranges::binary_search(experts, expert - table_.first_of(current_layer_));
   };
   std::ranges::sort(wanted_);
-  std::ranges::stable_partition(wanted_, is_of_round);
+  std::stable_partition(wanted_.begin(), wanted_.end(), is_of_round);
   return order;
 }
 

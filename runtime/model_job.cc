@@ -6,6 +6,7 @@
 
 #include "kernels/base/byte_codec.h"
 #include "kernels/base/log.h"
+#include "kernels/quantization.h"
 #include "parallel/topology.h"
 #include "runtime/batch_choice.h"
 #include "runtime/checkpoint/native_header.h"
@@ -49,6 +50,13 @@ Checkpoint open_for(const RunOptions& options, const Backend& backend, ControlCh
   Checkpoint checkpoint = open_checkpoint(options.model, control);
   control.agree(
       [&] {
+        const bool keeps_experts = !checkpoint.config.quantization.experts.is_on();
+        if (checkpoint.native && keeps_experts && options.quantization.experts.is_on()) {
+          fail_usage("--expert-dtype asks for ", name_of(options.quantization.experts), ", but ",
+                     options.model,
+                     " was converted with its experts as they were: leave the option ",
+                     "out, or convert the original with it");
+        }
         quantize_as_asked(options.quantization, options.model, checkpoint.config);
         check_native(checkpoint, backend);
         const bool is_fairseq = checkpoint.config.family == kFairseqFamily;
