@@ -14,6 +14,7 @@
 #include "kernels/base/text_table.h"
 #include "runtime/batch_choice.h"
 #include "runtime/model_runtime.h"
+#include "tests/benchmarks/arguments.h"
 #include "tests/benchmarks/machine_limits.h"
 #include "tests/benchmarks/repeated_step.h"
 #include "tests/benchmarks/synthetic_model.h"
@@ -31,25 +32,15 @@ struct Options {
 };
 
 Options parse(int argc, char** argv) {
-  std::map<std::string, std::string> given;
-  for (int i = 1; i + 1 < argc; i += 2) given[argv[i]] = argv[i + 1];
+  Arguments arguments(argc, argv);
   Options options;
-  const auto take = [&](const char* name, auto& value) {
-    if (const auto found = given.find(name); found != given.end()) {
-      value = static_cast<std::remove_reference_t<decltype(value)>>(std::stoll(found->second));
-      given.erase(found);
-    }
-  };
-  if (const auto found = given.find("--model"); found != given.end()) {
-    options.model = found->second;
-    given.erase(found);
-  }
-  take("--layers", options.layers);
-  take("--experts", options.experts);
-  take("--tokens", options.tokens);
-  take("--length", options.length);
-  take("--threads", options.threads);
-  if (!given.empty() || argc % 2 == 0) fail_usage("unknown argument; see model_benchmark.cc");
+  arguments.take("--model", options.model);
+  arguments.take("--layers", options.layers);
+  arguments.take("--experts", options.experts);
+  arguments.take("--tokens", options.tokens);
+  arguments.take("--length", options.length);
+  arguments.take("--threads", options.threads);
+  arguments.finish("model_benchmark.cc");
   return options;
 }
 

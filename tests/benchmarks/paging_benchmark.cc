@@ -19,6 +19,7 @@
 #include "kernels/base/text_table.h"
 #include "runtime/host_memory.h"
 #include "runtime/model_runtime.h"
+#include "tests/benchmarks/arguments.h"
 #include "tests/benchmarks/repeated_step.h"
 
 namespace switchyard {
@@ -34,27 +35,16 @@ struct Options {
 };
 
 Options parse(int argc, char** argv) {
-  std::map<std::string, std::string> given;
-  for (int i = 1; i + 1 < argc; i += 2) given[argv[i]] = argv[i + 1];
+  Arguments arguments(argc, argv);
   Options options;
-  const auto take = [&](const char* name, auto& value) {
-    if (const auto found = given.find(name); found != given.end()) {
-      value = static_cast<std::remove_reference_t<decltype(value)>>(std::stoll(found->second));
-      given.erase(found);
-    }
-  };
-  if (const auto found = given.find("--model"); found != given.end()) {
-    options.model = found->second;
-    given.erase(found);
-  }
-  take("--budget", options.budget);
-  take("--length", options.length);
-  take("--few-tokens", options.few_tokens);
-  take("--threads", options.threads);
-  take("--load-threads", options.load_threads);
-  if (!given.empty() || argc % 2 == 0 || options.model.empty()) {
-    fail_usage("--model DIR is needed; see paging_benchmark.cc");
-  }
+  arguments.take("--model", options.model);
+  arguments.take("--budget", options.budget);
+  arguments.take("--length", options.length);
+  arguments.take("--few-tokens", options.few_tokens);
+  arguments.take("--threads", options.threads);
+  arguments.take("--load-threads", options.load_threads);
+  arguments.finish("paging_benchmark.cc");
+  if (options.model.empty()) fail_usage("--model DIR is needed; see paging_benchmark.cc");
   return options;
 }
 
