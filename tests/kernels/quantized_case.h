@@ -83,13 +83,16 @@ inline std::vector<float> QuantizedWeight::elements() const {
         if (bits == 3) word |= uint64_t{panel.read<uint8_t>(block + 64 + lane)} << 16;
       }
       const auto code = static_cast<float>(word >> (i % 8 * bits) & ((1u << bits) - 1));
-      float scale = std::bit_cast<float>(uint32_t{panel.read<uint16_t>(head + 2 * lane)} << 15);
-      float offset = panel.read<float>(head + 64 + 4 * lane);
+      float scale = 0.0f;
+      float offset = 0.0f;
       if (is_coded) {
         const float root = panel.read<uint8_t>(head + lane);
         const float zero = panel.read<uint8_t>(head + 32 + lane);
         scale = panel.read<float>(4 * lane) * (root * root);
         offset = -zero * (bits == 3 ? 0x1p-5f : 0x1p-6f) * scale;
+      } else {
+        scale = std::bit_cast<float>(uint32_t{panel.read<uint16_t>(head + 2 * lane)} << 15);
+        offset = panel.read<float>(head + 64 + 4 * lane);
       }
       out.push_back(std::fma(code, scale, offset));
     }
