@@ -43,6 +43,11 @@ class Backend {
     return Tensor(allocate(shape.num_elements() * size_of(dtype)), dtype, shape);
   }
 
+  /// A block of host memory that copies to and from the device reach at the link's full speed
+  /// (pinned, where a device has a link), aligned and undefined as allocate()'s. Host code may
+  /// touch it. Throws Error(kResource).
+  virtual HostBuffer allocate_host(int64_t bytes) = 0;
+
   /// Bytes that the operations of a compute stream take for themselves.
   virtual int64_t scratch_bytes() const = 0;
 
@@ -58,6 +63,10 @@ class Backend {
   /// Where a host task finds device memory, or `pointer` itself if it is host memory. Null if the
   /// device's memory cannot be addressed by the host: then transports must stage through copies.
   virtual void* host_address(const void* pointer) const = 0;
+  /// Copies between any two places, each in device or host memory, and waits. For host tasks only:
+  /// the bytes are those of the moment, in no stream's order. `from` may belong to another backend
+  /// of the same kind in this process. Thread-safe.
+  virtual void copy_in_task(void* to, const void* from, int64_t bytes) const = 0;
 
   // Copies. `host` memory must stay valid until the stream has passed the copy. -------------------
 
@@ -110,6 +119,14 @@ enum class BackendKind {
   kAuto,    ///< the best this build and machine have
   kCpu,     ///< host memory; the compute stream runs on the calling thread and a thread pool
   kStrict,  ///< the cpu's mathematics behind a device-like memory and schedule, for tests
+  kCuda,    ///< an NVIDIA GPU; only where the build has it, see has_backend
+};
+
+/// In which arithmetic the matrices of a GPU multiply. Everything else is fp32 throughout.
+enum class Arithmetic : uint8_t {
+  kFp32,  ///< one chain of fused multiply-adds, the bits of the cpu: class "cpu-fp32"
+  kBf16,  ///< operands rounded to bfloat16, fp32 sums in fixed segments: "cuda-smXX-bf16"
+  kFp16,  ///< the same with binary16: "cuda-smXX-fp16"
 };
 
 /// Which variant of the CPU kernels runs. All give the same bits.
@@ -123,9 +140,14 @@ InstructionSet best_instruction_set();
 struct BackendOptions {
   BackendKind kind = BackendKind::kAuto;
   InstructionSet instruction_set = InstructionSet::kAuto;
-  int num_threads = 1;       ///< that compute, the calling thread included
-  uint64_t strict_seed = 1;  ///< of the strict backend's delays
+  int num_threads = 1;                        ///< that compute, the calling thread included
+  uint64_t strict_seed = 1;                   ///< of the strict backend's delays
+  Arithmetic arithmetic = Arithmetic::kFp32;  ///< of a GPU
+  int device = 0;                             ///< which GPU, among those the process sees
 };
+
+/// Whether this build and machine have a backend of this kind.
+bool has_backend(BackendKind kind);
 
 /// Throws Error(kUsage) when the machine lacks what is asked for.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);

@@ -3,15 +3,44 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/strict_backend.h"
+#ifdef SWITCHYARD_WITH_CUDA
+#include "kernels/cuda/cuda_backend.h"
+#endif
 
 namespace switchyard {
+namespace {
+
+std::unique_ptr<Backend> make_gpu_backend([[maybe_unused]] const BackendOptions& options) {
+#ifdef SWITCHYARD_WITH_CUDA
+  return make_cuda_backend(options);
+#else
+  fail_usage(
+      "--backend cuda: this build has no CUDA; install the CUDA Toolkit, configure and "
+      "build again");
+#endif
+}
+
+}  // namespace
+
+bool has_backend([[maybe_unused]] BackendKind kind) {
+  if (kind != BackendKind::kCuda) return true;
+#ifdef SWITCHYARD_WITH_CUDA
+  return num_cuda_devices() > 0;
+#else
+  return false;
+#endif
+}
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   switch (options.kind) {
     case BackendKind::kStrict:
       return std::make_unique<StrictBackend>(options.instruction_set, options.num_threads,
                                              options.strict_seed);
+    case BackendKind::kCuda:
+      return make_gpu_backend(options);
     case BackendKind::kAuto:
+      if (has_backend(BackendKind::kCuda)) return make_gpu_backend(options);
+      break;
     case BackendKind::kCpu:
       break;
   }

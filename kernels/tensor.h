@@ -115,6 +115,9 @@ class DeviceBuffer {
   Deleter deleter_;
 };
 
+/// Owner of a block of host memory, made by Backend::allocate_host; the same rules.
+using HostBuffer = DeviceBuffer;
+
 /// A tensor that owns its memory.
 class Tensor {
  public:

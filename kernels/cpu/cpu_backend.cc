@@ -16,6 +16,14 @@ namespace {
 
 HostQueue& queue_of(Stream& stream) { return static_cast<HostQueue&>(stream.queue()); }
 
+DeviceBuffer host_block(int64_t bytes) {
+  SWITCHYARD_CHECK(bytes >= 0, "allocation of ", bytes, " bytes");
+  // A block of no bytes has an address too, so that its owner can be told from an empty one.
+  auto block = std::make_shared<AlignedBuffer>(std::max<int64_t>(bytes, 64));
+  void* data = block->data();
+  return DeviceBuffer(data, bytes, [block = std::move(block)](void*) mutable { block.reset(); });
+}
+
 }  // namespace
 
 CpuBackendBase::CpuBackendBase(InstructionSet instruction_set, int num_threads)
@@ -38,6 +46,12 @@ void CpuBackendBase::wait(Stream& stream, const Event& event) { queue_of(stream)
 
 void CpuBackendBase::run_on_host(Stream& stream, std::function<void()> task) {
   queue_of(stream).enqueue(std::move(task));
+}
+
+HostBuffer CpuBackendBase::allocate_host(int64_t bytes) { return host_block(bytes); }
+
+void CpuBackendBase::copy_in_task(void* to, const void* from, int64_t bytes) const {
+  if (bytes > 0) std::memcpy(host_address(to), host_address(from), static_cast<size_t>(bytes));
 }
 
 void CpuBackendBase::copy_to_device(Stream& stream, const void* host, const TensorView& to) {
@@ -87,13 +101,7 @@ int64_t CpuBackendBase::key_value_page_bytes(const KeyValueSpec& spec) const {
   return cpu::KeyValueLayout(spec).page_size * size_of(DType::kF32);
 }
 
-DeviceBuffer CpuBackend::allocate(int64_t bytes) {
-  SWITCHYARD_CHECK(bytes >= 0, "allocation of ", bytes, " bytes");
-  // A block of no bytes has an address too, so that its owner can be told from an empty one.
-  auto block = std::make_shared<AlignedBuffer>(std::max<int64_t>(bytes, 64));
-  void* data = block->data();
-  return DeviceBuffer(data, bytes, [block = std::move(block)](void*) mutable { block.reset(); });
-}
+DeviceBuffer CpuBackend::allocate(int64_t bytes) { return host_block(bytes); }
 
 Stream CpuBackend::make_stream(StreamKind kind) {
   if (kind == StreamKind::kCompute) {

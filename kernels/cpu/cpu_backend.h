@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "kernels/arguments.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/cpu_arguments.h"
 #include "kernels/cpu/cpu_stream.h"
 
 namespace switchyard {
@@ -20,6 +20,8 @@ class CpuBackendBase : public Backend, private AddressResolver {
   void wait(Stream& stream, const Event& event) final;
   void run_on_host(Stream& stream, std::function<void()> task) final;
 
+  HostBuffer allocate_host(int64_t bytes) final;
+  void copy_in_task(void* to, const void* from, int64_t bytes) const final;
   void copy_to_device(Stream& stream, const void* host, const TensorView& to) final;
   void copy_to_host(Stream& stream, const TensorView& from, void* host) final;
 

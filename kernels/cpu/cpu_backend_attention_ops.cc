@@ -43,8 +43,8 @@ void CpuBackendBase::heads_matmul(Stream& stream, const HeadsMatmulArgs& args) {
                 "has neither one head nor one for each weight");
   const int64_t num_rows = args.x.rows.shape[0];
   const WeightSpec& spec = args.weights[0].spec;
-  const cpu::HostColumns x = check.columns("x", args.x, num_rows, spec.cols);
-  const cpu::HostColumns out = check.columns("out", args.out, num_rows, spec.rows);
+  const ColumnAddresses x = check.columns("x", args.x, num_rows, spec.cols);
+  const ColumnAddresses out = check.columns("out", args.out, num_rows, spec.rows);
   check.disjoint("out", args.out.rows, "x", args.x.rows);
   std::vector<cpu::HostMatmul> heads(args.weights.size());
   for (int64_t head = 0; head < num_heads; ++head) {

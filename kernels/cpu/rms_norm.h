@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/head_columns.h"
+#include "kernels/column_addresses.h"
 
 namespace switchyard {
 class OpContext;
@@ -12,8 +12,8 @@ class OpContext;
 namespace switchyard::cpu {
 
 struct RmsNormParams {
-  HostColumns x;
-  HostColumns out;               // as many heads, may be x
+  ColumnAddresses x;
+  ColumnAddresses out;           // as many heads, may be x
   const float* gamma = nullptr;  // [width]
   int64_t num_rows = 0;
   int64_t width = 0;

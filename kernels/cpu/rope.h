@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/head_columns.h"
+#include "kernels/column_addresses.h"
 #include "kernels/ops.h"
 
 namespace switchyard {
@@ -38,8 +38,8 @@ struct RopeTableRow {
 void rope_table(OpContext& context, const RopeTableParams& params);
 
 struct RopeParams {
-  HostColumns x;
-  HostColumns out;               // may be x
+  ColumnAddresses x;
+  ColumnAddresses out;           // may be x
   const float* table = nullptr;  // [num_rows, 2 half]
   int64_t num_rows = 0;
   int64_t half = 0;

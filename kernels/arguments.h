@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/head_columns.h"
+#include "kernels/column_addresses.h"
 #include "kernels/ops.h"
 
 namespace switchyard {
@@ -58,8 +58,8 @@ class Arguments {
     if (!holds) fail(name, detail);
   }
   /// `num_columns` columns of each head of `num_rows` rows.
-  cpu::HostColumns columns(const char* name, const HeadColumns& columns, int64_t num_rows,
-                           int64_t num_columns) const;
+  ColumnAddresses columns(const char* name, const HeadColumns& columns, int64_t num_rows,
+                          int64_t num_columns) const;
   /// Sizes of keys and values that can be.
   void key_values(const KeyValueSpec& spec) const;
   void disjoint(const char* name, const TensorView& a, const char* other,

@@ -1,4 +1,4 @@
-#include "kernels/cpu/cpu_arguments.h"
+#include "kernels/arguments.h"
 
 #include <algorithm>
 #include <string>
@@ -70,8 +70,8 @@ Weight Arguments::weight(const char* name, const Weight& weight, int64_t rows, i
   return {weight.spec, address(name, weight.data, packed_bytes)};
 }
 
-cpu::HostColumns Arguments::columns(const char* name, const HeadColumns& columns, int64_t num_rows,
-                                    int64_t num_columns) const {
+ColumnAddresses Arguments::columns(const char* name, const HeadColumns& columns, int64_t num_rows,
+                                   int64_t num_columns) const {
   const TensorView& rows = columns.rows;
   rank(name, rows, 2);
   require(columns.num_heads > 0 && rows.shape[1] % columns.num_heads == 0, name,
