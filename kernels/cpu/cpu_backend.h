@@ -4,15 +4,14 @@
 #include <memory>
 #include <string>
 
-#include "kernels/arguments.h"
-#include "kernels/backend.h"
+#include "kernels/checked_backend.h"
 #include "kernels/cpu/cpu_stream.h"
 
 namespace switchyard {
 
-/// The operations of every backend that computes on the host: each checks its arguments, turns
-/// them into host addresses and enqueues the work. Derived classes choose memory and streams.
-class CpuBackendBase : public Backend, private AddressResolver {
+/// The operations of every backend that computes on the host. Derived classes choose memory and
+/// streams.
+class CpuBackendBase : public CheckedBackend {
  public:
   std::string_view arithmetic_class() const final { return "cpu-fp32"; }
 
@@ -32,28 +31,6 @@ class CpuBackendBase : public Backend, private AddressResolver {
                    const Weight& weight) final;
   int64_t key_value_page_bytes(const KeyValueSpec& spec) const final;
 
-  void sinusoidal_positions(Stream& stream, const SinusoidalPositionsArgs& args) final;
-  void embed(Stream& stream, const EmbedArgs& args) final;
-  void layer_norm(Stream& stream, const LayerNormArgs& args) final;
-  void rms_norm(Stream& stream, const RmsNormArgs& args) final;
-  void matmul(Stream& stream, const MatmulArgs& args) final;
-  void heads_matmul(Stream& stream, const HeadsMatmulArgs& args) final;
-  void clamp(Stream& stream, const ClampArgs& args) final;
-  void rope_table(Stream& stream, const RopeTableArgs& args) final;
-  void rope(Stream& stream, const RopeArgs& args) final;
-  void store_key_values(Stream& stream, const StoreKeyValuesArgs& args) final;
-  void attention(Stream& stream, const AttentionArgs& args) final;
-  void glu(Stream& stream, const GluArgs& args) final;
-  void route(Stream& stream, const RouteArgs& args) final;
-  void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) final;
-  void gather_rows(Stream& stream, const GatherRowsArgs& args) final;
-  void scatter_rows(Stream& stream, const ScatterRowsArgs& args) final;
-  void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) final;
-  void combine(Stream& stream, const CombineArgs& args) final;
-  void log_probs(Stream& stream, const LogProbsArgs& args) final;
-  void sample(Stream& stream, const SampleArgs& args) final;
-  void find_non_finite(Stream& stream, const FindNonFiniteArgs& args) final;
-
  protected:
   /// Throws Error(kUsage) if the machine lacks the instruction set or num_threads is below 1.
   CpuBackendBase(InstructionSet instruction_set, int num_threads);
@@ -64,7 +41,30 @@ class CpuBackendBase : public Backend, private AddressResolver {
   std::unique_ptr<OpContext> make_context(StreamKind kind) const;
 
  private:
-  Arguments arguments(const char* op) const { return Arguments(op, *this); }
+  void run_sinusoidal_positions(Stream& stream, const cpu::SinusoidalPositionsParams& params) final;
+  void run_embed(Stream& stream, const cpu::EmbedParams& params) final;
+  void run_layer_norm(Stream& stream, const cpu::LayerNormParams& params) final;
+  void run_rms_norm(Stream& stream, const cpu::RmsNormParams& params) final;
+  void run_clamp(Stream& stream, const cpu::ClampParams& params) final;
+  void run_rope_table(Stream& stream, const cpu::RopeTableParams& params) final;
+  void run_rope(Stream& stream, const cpu::RopeParams& params) final;
+  void run_glu(Stream& stream, const cpu::GluParams& params) final;
+  void run_route(Stream& stream, const cpu::RouteParams& params) final;
+  void run_gather_rows(Stream& stream, const cpu::CopyRowsParams& params) final;
+  void run_scatter_rows(Stream& stream, const cpu::CopyRowsParams& params) final;
+  void run_combine(Stream& stream, const cpu::CombineParams& params) final;
+  void run_log_probs(Stream& stream, const cpu::LogProbsParams& params) final;
+  void run_find_non_finite(Stream& stream, const cpu::FindNonFiniteParams& params) final;
+  void run_apply_capacity(Stream& stream, const cpu::CapacityParams& params,
+                          const std::vector<CapacityBatch>& batches) final;
+  void run_sample(Stream& stream, cpu::SampleParams params) final;
+  void run_store_key_values(Stream& stream, const cpu::StoreKeyValuesParams& params,
+                            cpu::PagedSequences rows) final;
+  void run_attention(Stream& stream, const cpu::AttentionParams& params,
+                     cpu::PagedSequences rows) final;
+  void run_matmul(Stream& stream, const cpu::HostMatmul& args) final;
+  void run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs) final;
+  void run_grouped_ffn(Stream& stream, std::shared_ptr<const cpu::GroupedFfnCall> call) final;
 
   const CpuKernels& kernels_;
   const int num_threads_;

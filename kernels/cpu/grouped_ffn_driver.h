@@ -28,6 +28,13 @@ struct HostGroupedFfn {
   float* out = nullptr;      // [n, D], must not overlap rows
 };
 
+/// A call that owns what its arguments point to.
+struct GroupedFfnCall {
+  HostGroupedFfn args;
+  std::vector<int64_t> row_offsets;
+  std::vector<HostExpert> experts;
+};
+
 /// Each group through its expert: all up matrices, the hidden units of gated forms in place, then
 /// all down matrices, every thread busy in each. Numbers as matmul; groups may be empty.
 void grouped_ffn(const CpuKernels& kernels, ThreadPool& pool, MatmulScratch& scratch,

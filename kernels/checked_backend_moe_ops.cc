@@ -2,27 +2,15 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/checked_backend.h"
 #include "kernels/cpu/capacity.h"
 #include "kernels/cpu/combine.h"
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/enqueue.h"
 #include "kernels/cpu/glu.h"
 #include "kernels/cpu/grouped_ffn_driver.h"
 #include "kernels/cpu/route.h"
 
 namespace switchyard {
 namespace {
-
-// The host form of a grouped_ffn call; owns what the call's vectors held.
-struct GroupedFfnCopy {
-  cpu::HostGroupedFfn args;
-  std::vector<int64_t> row_offsets;
-  std::vector<cpu::HostExpert> experts;
-};
-
-void run_grouped_ffn(OpContext& context, const std::shared_ptr<const GroupedFfnCopy>& copy) {
-  cpu::grouped_ffn(context.kernels, context.pool, context.matmul_scratch(), copy->args);
-}
 
 // What only gated forms have must not be asked of others.
 void check_form(const Arguments& check, const FfnForm& form) {
@@ -50,7 +38,7 @@ void check_router(const Arguments& check, const RouteArgs& args) {
 
 }  // namespace
 
-void CpuBackendBase::glu(Stream& stream, const GluArgs& args) {
+void CheckedBackend::glu(Stream& stream, const GluArgs& args) {
   const Arguments check = arguments("glu");
   check.rank("out", args.out, 2);
   cpu::GluParams params;
@@ -62,10 +50,10 @@ void CpuBackendBase::glu(Stream& stream, const GluArgs& args) {
   check.disjoint("out", args.out, "x", args.x);
   params.x = check.f32("x", args.x, {params.num_rows, 2 * params.units});
   params.out = check.f32("out", args.out, {params.num_rows, params.units});
-  enqueue(stream, cpu::glu, params);
+  run_glu(stream, params);
 }
 
-void CpuBackendBase::route(Stream& stream, const RouteArgs& args) {
+void CheckedBackend::route(Stream& stream, const RouteArgs& args) {
   const Arguments check = arguments("route");
   check.rank("logits", args.logits, 2);
   const int64_t tokens = args.logits.shape[0];
@@ -80,10 +68,10 @@ void CpuBackendBase::route(Stream& stream, const RouteArgs& args) {
   params.num_tokens = tokens;
   params.settings = args.settings;
   params.scale = args.scale;
-  enqueue(stream, cpu::route, params);
+  run_route(stream, params);
 }
 
-void CpuBackendBase::apply_capacity(Stream& stream, const ApplyCapacityArgs& args) {
+void CheckedBackend::apply_capacity(Stream& stream, const ApplyCapacityArgs& args) {
   const Arguments check = arguments("apply_capacity");
   check.rank("topk_idx", args.topk_idx, 2);
   const int64_t tokens = args.topk_idx.shape[0];
@@ -107,10 +95,10 @@ void CpuBackendBase::apply_capacity(Stream& stream, const ApplyCapacityArgs& arg
   params.norm = args.norm;
   params.norm_order = args.norm_order;
   params.slot_order = args.slot_order;
-  enqueue(stream, cpu::apply_capacity, params, args.batches);
+  run_apply_capacity(stream, params, args.batches);
 }
 
-void CpuBackendBase::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
+void CheckedBackend::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
   const Arguments check = arguments("grouped_ffn");
   check.rank("rows", args.rows, 2);
   check.rank("hidden", args.hidden, 2);
@@ -120,32 +108,32 @@ void CpuBackendBase::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
   check.group_offsets(args.row_offsets, static_cast<int64_t>(args.experts.size()), rows);
   check.disjoint("out", args.out, "rows", args.rows);
   check_form(check, args.form);
-  auto copy = std::make_shared<GroupedFfnCopy>();
-  copy->row_offsets = args.row_offsets;
+  auto call = std::make_shared<cpu::GroupedFfnCall>();
+  call->row_offsets = args.row_offsets;
   for (const ExpertWeights& expert : args.experts) {
     const int64_t ffn = expert.down.spec.cols;
     const int64_t up_rows = ffn * args.form.rows_per_unit();
     check.require(up_rows <= hidden_width, "hidden", "is narrower than an expert's up matrix");
-    copy->experts.push_back(
+    call->experts.push_back(
         {.up = check.weight("up", expert.up, up_rows, width, packed_bytes(expert.up.spec)),
          .up_bias = check.optional_f32("up_bias", expert.up_bias, {up_rows}),
          .down = check.weight("down", expert.down, width, ffn, packed_bytes(expert.down.spec)),
          .down_bias = check.optional_f32("down_bias", expert.down_bias, {width})});
   }
-  cpu::HostGroupedFfn& host = copy->args;
+  cpu::HostGroupedFfn& host = call->args;
   host.rows = check.f32("rows", args.rows, {rows, width});
   host.hidden = check.f32("hidden", args.hidden, {rows, hidden_width});
   host.hidden_width = hidden_width;
   host.out = check.f32("out", args.out, {rows, width});
-  host.row_offsets = copy->row_offsets.data();
-  host.experts = copy->experts.data();
-  host.num_groups = static_cast<int64_t>(copy->experts.size());
+  host.row_offsets = call->row_offsets.data();
+  host.experts = call->experts.data();
+  host.num_groups = static_cast<int64_t>(call->experts.size());
   host.form = args.form;
   if (rows == 0) return;
-  enqueue(stream, run_grouped_ffn, std::shared_ptr<const GroupedFfnCopy>(std::move(copy)));
+  run_grouped_ffn(stream, std::move(call));
 }
 
-void CpuBackendBase::combine(Stream& stream, const CombineArgs& args) {
+void CheckedBackend::combine(Stream& stream, const CombineArgs& args) {
   const Arguments check = arguments("combine");
   check.rank("topk_idx", args.topk_idx, 2);
   check.rank("expert_rows", args.expert_rows, 2);
@@ -168,7 +156,7 @@ void CpuBackendBase::combine(Stream& stream, const CombineArgs& args) {
   params.num_tokens = tokens;
   params.top_k = top_k;
   params.width = width;
-  enqueue(stream, cpu::combine, params);
+  run_combine(stream, params);
 }
 
 }  // namespace switchyard

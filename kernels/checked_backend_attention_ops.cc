@@ -2,24 +2,15 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/checked_backend.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/clamp.h"
-#include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/enqueue.h"
 #include "kernels/cpu/matmul_driver.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
 
 namespace switchyard {
-namespace {
-
-void run_heads_matmul(OpContext& context, const std::vector<cpu::HostMatmul>& heads) {
-  cpu::matmul_all(context.kernels, context.pool, context.matmul_scratch(), heads);
-}
-
-}  // namespace
-
-void CpuBackendBase::rms_norm(Stream& stream, const RmsNormArgs& args) {
+void CheckedBackend::rms_norm(Stream& stream, const RmsNormArgs& args) {
   const Arguments check = arguments("rms_norm");
   check.rank("gamma", args.gamma, 1);
   cpu::RmsNormParams params;
@@ -31,10 +22,10 @@ void CpuBackendBase::rms_norm(Stream& stream, const RmsNormArgs& args) {
   params.eps = args.eps;
   check.require(args.out.num_heads == args.x.num_heads, "out", "has not as many heads as x");
   check.same_or_disjoint("out", args.out, "x", args.x);
-  enqueue(stream, cpu::rms_norm, params);
+  run_rms_norm(stream, params);
 }
 
-void CpuBackendBase::heads_matmul(Stream& stream, const HeadsMatmulArgs& args) {
+void CheckedBackend::heads_matmul(Stream& stream, const HeadsMatmulArgs& args) {
   const Arguments check = arguments("heads_matmul");
   const auto num_heads = static_cast<int64_t>(args.weights.size());
   check.require(num_heads > 0 && num_heads == args.out.num_heads, "weights",
@@ -58,20 +49,20 @@ void CpuBackendBase::heads_matmul(Stream& stream, const HeadsMatmulArgs& args) {
     host.out = out.at(0, head);
     host.out_stride = out.row_stride;
   }
-  if (num_rows > 0) enqueue(stream, run_heads_matmul, std::move(heads));
+  if (num_rows > 0) run_matmuls(stream, std::move(heads));
 }
 
-void CpuBackendBase::clamp(Stream& stream, const ClampArgs& args) {
+void CheckedBackend::clamp(Stream& stream, const ClampArgs& args) {
   const Arguments check = arguments("clamp");
   check.require(args.limit >= 0.0f, "limit", "is not a number from 0 on");
   cpu::ClampParams params;
   params.x = check.f32("x", args.x, args.x.shape);
   params.count = args.x.shape.num_elements();
   params.limit = args.limit;
-  enqueue(stream, cpu::clamp, params);
+  run_clamp(stream, params);
 }
 
-void CpuBackendBase::rope_table(Stream& stream, const RopeTableArgs& args) {
+void CheckedBackend::rope_table(Stream& stream, const RopeTableArgs& args) {
   const Arguments check = arguments("rope_table");
   check.rank("frequencies", args.frequencies, 2);
   cpu::RopeTableParams params;
@@ -83,10 +74,10 @@ void CpuBackendBase::rope_table(Stream& stream, const RopeTableArgs& args) {
   params.frequencies = check.f32("frequencies", args.frequencies, {params.num_sets, params.half});
   params.scales = check.f32("scales", args.scales, {params.num_sets});
   params.out = check.f32("out", args.out, {params.num_rows, 2 * params.half});
-  enqueue(stream, cpu::rope_table, params);
+  run_rope_table(stream, params);
 }
 
-void CpuBackendBase::rope(Stream& stream, const RopeArgs& args) {
+void CheckedBackend::rope(Stream& stream, const RopeArgs& args) {
   const Arguments check = arguments("rope");
   check.rank("table", args.table, 2);
   check.require(args.table.shape[1] % 2 == 0, "table", "has an odd number of columns");
@@ -100,10 +91,10 @@ void CpuBackendBase::rope(Stream& stream, const RopeArgs& args) {
   check.require(args.x.num_heads == 1 || args.x.num_heads == args.out.num_heads, "x",
                 "has neither one head nor as many as out");
   check.same_or_disjoint("out", args.out, "x", args.x);
-  enqueue(stream, cpu::rope, params);
+  run_rope(stream, params);
 }
 
-void CpuBackendBase::store_key_values(Stream& stream, const StoreKeyValuesArgs& args) {
+void CheckedBackend::store_key_values(Stream& stream, const StoreKeyValuesArgs& args) {
   const Arguments check = arguments("store_key_values");
   check.rank("keys", args.keys, 2);
   const KeyValueSpec& spec = args.pages.spec;
@@ -122,11 +113,10 @@ void CpuBackendBase::store_key_values(Stream& stream, const StoreKeyValuesArgs& 
   params.layout = cpu::KeyValueLayout(spec);
   params.pages = static_cast<float*>(
       check.address("pages", args.pages.data, args.pages.num_pages * key_value_page_bytes(spec)));
-  enqueue(stream, cpu::store_key_values, params,
-          cpu::PagedSequences{args.sequences, args.page_table});
+  run_store_key_values(stream, params, cpu::PagedSequences{args.sequences, args.page_table});
 }
 
-void CpuBackendBase::attention(Stream& stream, const AttentionArgs& args) {
+void CheckedBackend::attention(Stream& stream, const AttentionArgs& args) {
   const Arguments check = arguments("attention");
   check.rank("queries", args.queries, 2);
   const KeyValueSpec& spec = args.pages.spec;
@@ -148,7 +138,7 @@ void CpuBackendBase::attention(Stream& stream, const AttentionArgs& args) {
   params.window = args.window;
   params.scale = args.scale;
   check.disjoint("out", args.out, "queries", args.queries);
-  enqueue(stream, cpu::attention, params, cpu::PagedSequences{args.sequences, args.page_table});
+  run_attention(stream, params, cpu::PagedSequences{args.sequences, args.page_table});
 }
 
 }  // namespace switchyard
