@@ -1,13 +1,14 @@
 // One row of layer normalisation, for any vector type of kernels/cpu/simd.
 #pragma once
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/layer_norm.h"
 
 namespace switchyard::cpu {
 
 template <class Vec>
-void layer_norm_row(const LayerNormParams& params, int64_t row) {
+SWITCHYARD_DEVICE void layer_norm_row(const LayerNormParams& params, int64_t row) {
   const int64_t width = params.width;
   const int64_t whole = width / 16 * 16;
   const int tail = static_cast<int>(width - whole);

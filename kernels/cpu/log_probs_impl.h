@@ -1,6 +1,7 @@
 // The log-softmax statistics of one row, for any vector type of kernels/cpu/simd.
 #pragma once
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/log_probs.h"
 #include "kernels/cpu/math.h"
@@ -11,7 +12,7 @@ namespace switchyard::cpu {
 
 /// The maximum of a segment of logits. Adds x * 0 to `poison`, NaN for every x that is not finite.
 template <class Vec>
-float segment_maximum(const float* x, int64_t count, Vec& poison) {
+SWITCHYARD_DEVICE float segment_maximum(const float* x, int64_t count, Vec& poison) {
   Vec maximum = Vec::set1(-kInfinity);
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) {
@@ -29,7 +30,7 @@ float segment_maximum(const float* x, int64_t count, Vec& poison) {
 }
 
 template <class Vec>
-LogNormaliser log_normaliser(const float* logits, int64_t vocabulary) {
+SWITCHYARD_DEVICE LogNormaliser log_normaliser(const float* logits, int64_t vocabulary) {
   const auto scalar_exp = [](float x) { return first_lane(exp(Vec::set1(x))); };
   float maximum = 0.0f;
   float total = 0.0f;

@@ -10,11 +10,13 @@
 
 #include <cstdint>
 
+#include "kernels/base/device_code.h"
+
 namespace switchyard::cpu {
 
 /// c[0] + c[1] x + c[2] x^2 ..., Horner's scheme in fused steps.
 template <class Vec, int kCount>
-Vec polynomial(Vec x, const float (&c)[kCount]) {
+SWITCHYARD_DEVICE Vec polynomial(Vec x, const float (&c)[kCount]) {
   Vec sum = Vec::set1(c[kCount - 1]);
   for (int i = kCount - 2; i >= 0; --i) sum = fma(sum, x, Vec::set1(c[i]));
   return sum;
@@ -28,7 +30,7 @@ inline constexpr float kLn2Low = -0x1.bd0106p-13f;
 /// exp(x), 0.91 ulp. 0 below ln 2^-126 (results that would be subnormal), infinity above
 /// ln FLT_MAX; NaN stays NaN.
 template <class Vec>
-Vec exp(Vec x) {
+SWITCHYARD_DEVICE Vec exp(Vec x) {
   using Int = typename Vec::Int;
   // (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2, relative error of exp below 4e-9.
   constexpr float kTail[] = {0x1.0p-1f, 0x1.555488p-3f, 0x1.5554c8p-5f, 0x1.1240aep-7f,
@@ -50,7 +52,7 @@ Vec exp(Vec x) {
 /// Natural logarithm, 0.83 ulp, subnormal arguments included. -infinity at both zeros, NaN for
 /// negative numbers.
 template <class Vec>
-Vec log(Vec x) {
+SWITCHYARD_DEVICE Vec log(Vec x) {
   using Int = typename Vec::Int;
   // (log(1 + f) - f + f^2 / 2) / f^3 for 1 + f in [sqrt(1/2), sqrt(2)), relative error of log
   // below 1e-9.
@@ -78,13 +80,13 @@ Vec log(Vec x) {
 
 /// `magnitude` with the sign of `x`; magnitude >= 0 or NaN.
 template <class Vec>
-Vec with_sign_of(Vec x, Vec magnitude) {
+SWITCHYARD_DEVICE Vec with_sign_of(Vec x, Vec magnitude) {
   return from_bits(bits_of(magnitude) | (bits_of(x) & Vec::Int::set1(INT32_MIN)));
 }
 
 /// The error function, 1.03 ulp.
 template <class Vec>
-Vec erf(Vec x) {
+SWITCHYARD_DEVICE Vec erf(Vec x) {
   // erf(s) / s - 1 over s^2 on [0, 1], relative error of erf below 2e-9.
   constexpr float kSmall[] = {0x1.06eba8p-3f, -0x1.81273ep-2f,  0x1.ce2ce6p-4f, -0x1.b7f72ep-6f,
                               0x1.53f38ap-8f, -0x1.a36152p-11f, 0x1.47ac82p-14f};
@@ -102,7 +104,7 @@ Vec erf(Vec x) {
 
 /// Hyperbolic tangent, 1.37 ulp.
 template <class Vec>
-Vec tanh(Vec x) {
+SWITCHYARD_DEVICE Vec tanh(Vec x) {
   // (tanh(s) / s - 1) / s^2 over s^2 on [0, 0.4], relative error of tanh below 6e-9.
   constexpr float kSmall[] = {-0x1.55552ep-2f, 0x1.11062p-3f, -0x1.b819b6p-5f, 0x1.51417p-6f,
                               -0x1.71d2dcp-8f};
@@ -116,7 +118,7 @@ Vec tanh(Vec x) {
 
 /// The exact GELU: (x / 2) (1 + erf(x / sqrt 2)), within 1.2e-7 max(1, |x|) of the double result.
 template <class Vec>
-Vec gelu(Vec x) {
+SWITCHYARD_DEVICE Vec gelu(Vec x) {
   const Vec scaled = x * Vec::set1(0x1.6a09e6p-1f);  // 1 / sqrt(2)
   return (Vec::set1(0.5f) * x) * (Vec::set1(1.0f) + erf(scaled));
 }
@@ -124,14 +126,14 @@ Vec gelu(Vec x) {
 /// x, but the lowest finite number for -infinity: activations that fade to the left end in -0, not
 /// in infinity * 0.
 template <class Vec>
-Vec above_minus_infinity(Vec x) {
+SWITCHYARD_DEVICE Vec above_minus_infinity(Vec x) {
   return max(Vec::set1(-0x1.fffffep+127f), x);  // this order keeps NaN
 }
 
 /// GELU by its tanh approximation: (x / 2) (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), within
 /// 1.3e-7 max(1, |x|) of the double result.
 template <class Vec>
-Vec gelu_tanh(Vec x) {
+SWITCHYARD_DEVICE Vec gelu_tanh(Vec x) {
   const Vec finite = above_minus_infinity(x);
   const Vec inner = finite * fma(finite * finite, Vec::set1(0.044715f), Vec::set1(1.0f));
   const Vec scaled = inner * Vec::set1(0x1.988454p-1f);  // sqrt(2 / pi)
@@ -140,7 +142,7 @@ Vec gelu_tanh(Vec x) {
 
 /// 1 / (1 + exp(-x)), 2.48 ulp. 0 where exp(-x) overflows (results that would be subnormal).
 template <class Vec>
-Vec sigmoid(Vec x) {
+SWITCHYARD_DEVICE Vec sigmoid(Vec x) {
   const Vec one = Vec::set1(1.0f);
   return one / (one + exp(-x));
 }
@@ -149,7 +151,7 @@ Vec sigmoid(Vec x) {
 /// is rounded. -0 where exp(-scale x) overflows: for scale 1 below -88.7, from where on the
 /// function is above -3e-37.
 template <class Vec>
-Vec silu(Vec x, Vec scale) {
+SWITCHYARD_DEVICE Vec silu(Vec x, Vec scale) {
   const Vec finite = above_minus_infinity(x);
   return finite / (Vec::set1(1.0f) + exp(-(scale * finite)));
 }

@@ -1,13 +1,14 @@
 // One head of an RMS norm, for any vector type of kernels/cpu/simd.
 #pragma once
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/rms_norm.h"
 
 namespace switchyard::cpu {
 
 template <class Vec>
-void rms_norm_head(const RmsNormHead& head) {
+SWITCHYARD_DEVICE void rms_norm_head(const RmsNormHead& head) {
   const int64_t whole = head.width / 16 * 16;
   const int tail = static_cast<int>(head.width - whole);
 

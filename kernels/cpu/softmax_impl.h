@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/math.h"
 
@@ -10,7 +11,7 @@ namespace switchyard::cpu {
 
 /// The largest of x, -infinity without any; NaN if one of them is.
 template <class Vec>
-float row_maximum(const float* x, int64_t count) {
+SWITCHYARD_DEVICE float row_maximum(const float* x, int64_t count) {
   Vec maximum = Vec::set1(-kInfinity);
   auto has_nan = is_nan(maximum);
   const auto take = [&](Vec values) {
@@ -28,7 +29,7 @@ float row_maximum(const float* x, int64_t count) {
 
 /// The sum of exp(x - maximum): 16 lanes of ascending entries, then the fixed lane tree.
 template <class Vec>
-float sum_of_exps(const float* x, int64_t count, Vec maximum) {
+SWITCHYARD_DEVICE float sum_of_exps(const float* x, int64_t count, Vec maximum) {
   Vec sum = Vec::zero();
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) sum = sum + exp(Vec::load(x + i) - maximum);

@@ -65,7 +65,8 @@ class TestDevice {
   Stream stream_;
 };
 
-/// Every instruction set of this machine at some number of threads, and the strict backend.
+/// Every instruction set of this machine at some number of threads, the strict backend, and a GPU
+/// (in the CPU's arithmetic) where this program and machine have one.
 inline std::vector<BackendOptions> all_variants() {
   std::vector<BackendOptions> variants;
   int num_threads = 1;
@@ -76,6 +77,7 @@ inline std::vector<BackendOptions> all_variants() {
   variants.push_back({BackendKind::kCpu, InstructionSet::kAuto, 1, 1});
   variants.push_back({BackendKind::kCpu, InstructionSet::kAuto, 2, 1});
   variants.push_back({BackendKind::kStrict, InstructionSet::kAuto, 3, 7});
+  if (has_backend(BackendKind::kCuda)) variants.push_back({.kind = BackendKind::kCuda});
   return variants;
 }
 

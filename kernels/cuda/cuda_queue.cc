@@ -1,0 +1,200 @@
+#include "kernels/cuda/cuda_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/base/error.h"
+#include "kernels/base/steady_seconds.h"
+#include "kernels/cuda/cuda_error.h"
+
+namespace switchyard::cuda {
+
+ClockOrigin::ClockOrigin() {
+  check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDefault), "making an event");
+  check_cuda(cudaEventRecord(event_, nullptr), "recording an event");
+  check_cuda(cudaEventSynchronize(event_), "waiting for an event");
+  seconds_ = steady_seconds();
+}
+
+ClockOrigin::~ClockOrigin() { cudaEventDestroy(event_); }
+
+double ClockOrigin::time_of(cudaEvent_t event) const {
+  float milliseconds = 0.0f;
+  check_cuda(cudaEventElapsedTime(&milliseconds, event_, event), "comparing events");
+  return seconds_ + 1e-3 * static_cast<double>(milliseconds);
+}
+
+CudaEvent::~CudaEvent() {
+  if (event_ != nullptr) cudaEventDestroy(event_);
+}
+
+void CudaEvent::issue(cudaStream_t stream, std::exception_ptr error) {
+  cudaEvent_t event = nullptr;
+  if (error == nullptr) {
+    try {
+      check_cuda(cudaEventCreateWithFlags(&event, cudaEventDefault), "making an event");
+      check_cuda(cudaEventRecord(event, stream), "recording an event");
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    event_ = event;
+    error_ = std::move(error);
+    is_issued_ = true;
+  }
+  issued_.notify_all();
+}
+
+bool CudaEvent::is_issued() const {
+  const std::lock_guard lock(mutex_);
+  return is_issued_;
+}
+
+cudaEvent_t CudaEvent::wait_until_issued() const {
+  std::unique_lock lock(mutex_);
+  issued_.wait(lock, [this] { return is_issued_; });
+  if (error_ != nullptr) std::rethrow_exception(error_);
+  return event_;
+}
+
+bool CudaEvent::is_complete() const {
+  const std::lock_guard lock(mutex_);
+  if (!is_issued_) return false;
+  return event_ == nullptr || cudaEventQuery(event_) != cudaErrorNotReady;
+}
+
+void CudaEvent::synchronize() {
+  check_cuda(cudaEventSynchronize(wait_until_issued()), "waiting for the device");
+}
+
+double CudaEvent::completion_time() const {
+  const std::lock_guard lock(mutex_);
+  return event_ == nullptr ? steady_seconds() : origin_.time_of(event_);
+}
+
+CudaQueue::CudaQueue(int device, StreamKind kind, const ClockOrigin& origin)
+    : device_(device), origin_(origin) {
+  check_cuda(cudaSetDevice(device_), "choosing a GPU");
+  int lowest = 0;
+  int highest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for priorities");
+  // Packing and exchanging are short and others wait for them: they go before computing.
+  const int priority = kind == StreamKind::kCompute ? lowest : highest;
+  check_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority),
+             "making a stream");
+}
+
+CudaQueue::~CudaQueue() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(stream_);
+  if (scratch_ != nullptr) cudaFreeAsync(scratch_, stream_);
+  cudaStreamDestroy(stream_);
+}
+
+void CudaQueue::issue(const Work& work) {
+  if (error_ != nullptr) return;
+  try {
+    check_cuda(cudaSetDevice(device_), "choosing a GPU");
+    work(*this, stream_);
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+}
+
+void CudaQueue::submit(Work work) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (pending_ == 0) return issue(work);
+  }
+  push([this, work = std::move(work)] { issue(work); });
+}
+
+void CudaQueue::push(std::function<void()> item) {
+  {
+    const std::lock_guard lock(mutex_);
+    items_.push_back(std::move(item));
+    ++pending_;
+    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  }
+  changed_.notify_all();
+}
+
+void CudaQueue::run_on_host(std::function<void()> task) {
+  push([this, task = std::move(task)] {
+    issue([&task](CudaQueue&, cudaStream_t stream) {
+      check_cuda(cudaStreamSynchronize(stream), "waiting for the device");
+      task();
+    });
+  });
+}
+
+Event CudaQueue::record() {
+  auto state = std::make_shared<CudaEvent>(origin_);
+  const auto mark = [this, state] {
+    cudaSetDevice(device_);
+    state->issue(stream_, error_);
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    if (pending_ == 0) {
+      mark();
+      return Event(std::move(state));
+    }
+  }
+  push(mark);
+  return Event(std::move(state));
+}
+
+void CudaQueue::wait(const Event& event) {
+  if (event.state() == nullptr) return;
+  const auto state = std::static_pointer_cast<CudaEvent>(event.state());
+  Work work = [state](CudaQueue&, cudaStream_t stream) {
+    check_cuda(cudaStreamWaitEvent(stream, state->wait_until_issued(), 0), "making a stream wait");
+  };
+  if (state->is_issued()) return submit(std::move(work));
+  push([this, work = std::move(work)] { issue(work); });
+}
+
+void* CudaQueue::scratch(int64_t bytes) {
+  if (bytes <= scratch_bytes_) return scratch_;
+  if (scratch_ != nullptr) check_cuda(cudaFreeAsync(scratch_, stream_), "freeing device memory");
+  scratch_ = nullptr;
+  scratch_bytes_ = 0;
+  // Half as much again: rows of steps vary, and growing has to end soon.
+  const int64_t wanted = std::max<int64_t>(bytes + bytes / 2, int64_t{1} << 20);
+  check_cuda(cudaMallocAsync(&scratch_, static_cast<size_t>(wanted), stream_),
+             "allocating working memory");
+  scratch_bytes_ = wanted;
+  return scratch_;
+}
+
+void* CudaQueue::upload(const void* host, int64_t bytes) {
+  return uploads_.upload(stream_, host, bytes);
+}
+
+void CudaQueue::run() {
+  for (;;) {
+    std::function<void()> item;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || !items_.empty(); });
+      if (items_.empty()) return;
+      item = std::move(items_.front());
+      items_.pop_front();
+    }
+    item();
+    item = nullptr;
+    const std::lock_guard lock(mutex_);
+    --pending_;
+  }
+}
+
+}  // namespace switchyard::cuda

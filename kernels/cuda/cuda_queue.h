@@ -1,0 +1,114 @@
+// Streams and events of a GPU.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "kernels/cuda/upload_ring.h"
+#include "kernels/stream.h"
+
+namespace switchyard::cuda {
+
+/// Relates a GPU's clock to the host's: an event whose time on the steady clock is known.
+class ClockOrigin {
+ public:
+  /// Records on the default stream of the current device and waits.
+  ClockOrigin();
+  ~ClockOrigin();
+  ClockOrigin(const ClockOrigin&) = delete;
+  ClockOrigin& operator=(const ClockOrigin&) = delete;
+  /// Seconds of the steady clock at which `event` was reached.
+  double time_of(cudaEvent_t event) const;
+
+ private:
+  cudaEvent_t event_ = nullptr;
+  double seconds_ = 0.0;
+};
+
+/// A point of a CudaQueue's order. First the host issues it, then the device reaches it.
+class CudaEvent final : public Event::State {
+ public:
+  explicit CudaEvent(const ClockOrigin& origin) : origin_(origin) {}
+  ~CudaEvent() override;
+  bool is_complete() const override;
+  void synchronize() override;
+  double completion_time() const override;
+
+  /// Records the point on the stream, or tells that it lies behind `error`. Once only.
+  void issue(cudaStream_t stream, std::exception_ptr error);
+  bool is_issued() const;
+  /// Blocks until the point is issued; rethrows the error before it.
+  cudaEvent_t wait_until_issued() const;
+
+ private:
+  const ClockOrigin& origin_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable issued_;
+  cudaEvent_t event_ = nullptr;  // set when issued without an error
+  bool is_issued_ = false;
+  std::exception_ptr error_;
+};
+
+/// Work in order on one CUDA stream. Work is issued at once by the calling thread, unless a host
+/// task stands before it: then a thread of the queue's own waits for the device, runs the task and
+/// issues what follows, so that no device ever waits for a host (streams that do may share a
+/// hardware queue with the stream they wait for). After work or a task throws, later ones are
+/// skipped and the events behind carry the error. Driven by one host thread at a time.
+class CudaQueue final : public Stream::Queue {
+ public:
+  /// Issues work to the stream; may use scratch() and upload(). Must not wait.
+  using Work = std::function<void(CudaQueue& queue, cudaStream_t stream)>;
+
+  CudaQueue(int device, StreamKind kind, const ClockOrigin& origin);
+  ~CudaQueue() override;
+
+  void submit(Work work);
+  void run_on_host(std::function<void()> task);
+  Event record();
+  void wait(const Event& event);
+
+  // For Work: -------------------------------------------------------------------------------------
+
+  /// At least `bytes` of device memory, aligned to 256 bytes, that this work may use: what a work
+  /// gets is one block, valid until its last kernel. Grows in the stream's order, so that in steady
+  /// state nothing is allocated.
+  void* scratch(int64_t bytes);
+  /// A copy of host data in device memory, made in the stream's order and valid for this work.
+  void* upload(const void* host, int64_t bytes);
+  template <typename T>
+  T* upload(const std::vector<T>& values) {
+    return static_cast<T*>(upload(values.data(), static_cast<int64_t>(values.size() * sizeof(T))));
+  }
+  /// The stream, for libraries that enqueue on it themselves. Nothing may wait in the queue.
+  cudaStream_t stream() const { return stream_; }
+
+ private:
+  void issue(const Work& work);
+  void push(std::function<void()> item);
+  void run();
+
+  const int device_;
+  const ClockOrigin& origin_;
+  cudaStream_t stream_ = nullptr;
+  void* scratch_ = nullptr;
+  int64_t scratch_bytes_ = 0;
+  UploadRing uploads_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> items_;  // guarded by mutex_
+  int64_t pending_ = 0;                      // items not yet finished; guarded by mutex_
+  bool stopping_ = false;                    // guarded by mutex_
+  std::exception_ptr error_;                 // of whoever issues
+  std::thread thread_;                       // begins with the first host task
+};
+
+}  // namespace switchyard::cuda

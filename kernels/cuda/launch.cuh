@@ -1,0 +1,49 @@
+// Starting kernels, and their dynamic shared memory.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <utility>
+
+#include "kernels/cuda/cuda_error.h"
+
+namespace switchyard::cuda {
+
+/// How many blocks of how many threads run a kernel, with how much dynamic shared memory.
+struct LaunchShape {
+  dim3 grid;
+  dim3 block;
+  size_t shared_bytes = 0;
+};
+
+/// What a block may use without being asked: more has to be allowed for each kernel.
+inline constexpr size_t kDefaultSharedBytes = 48 * 1024;
+
+/// Enqueues kernel(args...). An empty grid enqueues nothing. Throws Error(kResource) naming the
+/// kernel where the device refuses.
+template <typename... Params, typename... Args>
+void launch(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t stream,
+            Args&&... args) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  if (shape.shared_bytes > kDefaultSharedBytes) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shape.shared_bytes)),
+               "allowing a kernel its shared memory");
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...), "starting a kernel");
+}
+
+/// Blocks of `size` that cover `count`.
+constexpr unsigned blocks_for(int64_t count, int64_t size) {
+  return static_cast<unsigned>((count + size - 1) / size);
+}
+
+}  // namespace switchyard::cuda
+
+#include "kernels/cuda/instructions/shared_memory.cuh"
