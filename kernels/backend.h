@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/ops.h"
 #include "kernels/stream.h"
@@ -13,6 +14,20 @@
 #include "kernels/weight.h"
 
 namespace switchyard {
+
+/// In which arithmetic matrices multiply. Everything else is fp32 throughout.
+enum class Arithmetic : uint8_t {
+  kFp32,  ///< one chain of fused multiply-adds, on GPUs with the bits of the cpu: class "cpu-fp32"
+  kBf16,  ///< operands rounded to bfloat16, fp32 sums in fixed segments: "cuda-smXX-bf16"
+  kFp16,  ///< the same with binary16: "cuda-smXX-fp16"
+};
+
+/// What results are computed with: equal names promise equal bits.
+struct ArithmeticClass {
+  std::string name;  // "cpu-fp32"
+  Arithmetic arithmetic = Arithmetic::kFp32;
+  std::string packing;  // Backend::packing_name() when it is in use
+};
 
 /// The device of one rank. Operations are asynchronous by contract: each takes a stream, outputs
 /// and workspace allocated before, enqueues, and neither allocates device memory nor waits. Host
@@ -34,6 +49,15 @@ class Backend {
   virtual std::string description() const = 0;
   /// The arithmetic class of the numerics id, as "cpu-fp32".
   virtual std::string_view arithmetic_class() const = 0;
+  /// All that this device can compute in, the most precise first; only GPUs have a choice.
+  virtual std::vector<ArithmeticClass> arithmetic_classes() const {
+    return {{std::string(arithmetic_class()), Arithmetic::kFp32, std::string(packing_name())}};
+  }
+  /// Computes in this arithmetic from now on. Comes before the first weight is packed and the first
+  /// page is laid out, for their forms depend on it. Throws Error(kUsage) if the device lacks it.
+  virtual void use(Arithmetic arithmetic);
+  /// As which type keys and values are stored.
+  virtual DType key_value_type() const { return DType::kF32; }
 
   // Memory. ---------------------------------------------------------------------------------------
 
@@ -120,13 +144,6 @@ enum class BackendKind {
   kCpu,     ///< host memory; the compute stream runs on the calling thread and a thread pool
   kStrict,  ///< the cpu's mathematics behind a device-like memory and schedule, for tests
   kCuda,    ///< an NVIDIA GPU; only where the build has it, see has_backend
-};
-
-/// In which arithmetic the matrices of a GPU multiply. Everything else is fp32 throughout.
-enum class Arithmetic : uint8_t {
-  kFp32,  ///< one chain of fused multiply-adds, the bits of the cpu: class "cpu-fp32"
-  kBf16,  ///< operands rounded to bfloat16, fp32 sums in fixed segments: "cuda-smXX-bf16"
-  kFp16,  ///< the same with binary16: "cuda-smXX-fp16"
 };
 
 /// Which variant of the CPU kernels runs. All give the same bits.

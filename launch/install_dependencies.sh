@@ -11,9 +11,9 @@ required="g++ cmake make libopenmpi-dev openmpi-bin libyaml-cpp-dev libgtest-dev
 readonly required
 # Boost 1.81 or later, by the names that distributions give it; the first set that exists is taken.
 readonly boost_sets=(
-  "libboost1.81-dev libboost-json1.81-dev libboost-context1.81-dev libboost-program-options1.81-dev"
-  "libboost-dev libboost-json-dev libboost-program-options-dev"
-  "libboost1.83-dev libboost-json1.83-dev libboost-program-options1.83-dev"
+  "libboost1.81-dev libboost-context1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev"
+  "libboost-dev libboost-context-dev libboost-json-dev libboost-program-options-dev"
+  "libboost1.83-dev libboost-context1.83-dev libboost-json1.83-dev libboost-program-options1.83-dev"
 )
 
 is_installed() {

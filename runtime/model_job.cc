@@ -46,7 +46,7 @@ std::vector<std::vector<int64_t>> share_uses(const std::vector<std::vector<int64
 }
 
 /// The checkpoint as this run computes with it.
-Checkpoint open_for(const RunOptions& options, const Backend& backend, ControlChannel& control) {
+Checkpoint open_for(const RunOptions& options, ControlChannel& control) {
   Checkpoint checkpoint = open_checkpoint(options.model, control);
   control.agree(
       [&] {
@@ -58,7 +58,6 @@ Checkpoint open_for(const RunOptions& options, const Backend& backend, ControlCh
                      "out, or convert the original with it");
         }
         quantize_as_asked(options.quantization, options.model, checkpoint.config);
-        check_native(checkpoint, backend);
         const bool is_fairseq = checkpoint.config.family == kFairseqFamily;
         if (options.capacity.mode == Capacity::kNone || is_fairseq) return;
         fail_usage("--capacity reference is for fairseq's models; the experts of ", options.model,
@@ -76,9 +75,10 @@ ModelJob::ModelJob(const RunOptions& options, Backend& backend, Communicator& wo
       backend_(backend),
       world_(world),
       control_(backend, world),
-      checkpoint_(open_for(options, backend, control_)),
+      checkpoint_(open_for(options, control_)),
       numerics_(agree_on_numerics(options.numerics, backend, checkpoint_, control_)),
       reports_(options) {
+  control_.agree([&] { check_native(checkpoint_, backend); }, {.phase = "check of the packing"});
   if (!is_root()) return;
   log_start();
   log_capacity();

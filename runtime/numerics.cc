@@ -1,5 +1,8 @@
 #include "runtime/numerics.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "kernels/base/error.h"
 #include "kernels/quantization.h"
 #include "runtime/model_weights.h"
@@ -18,6 +21,76 @@ void check_matrix_types(const Checkpoint& checkpoint) {
   for (const auto& [name, entry] : checkpoint.index.tensors) {
     if (entry.shape.size() >= 2) kept_type(checkpoint.config, entry.dtype, name);
   }
+}
+
+/// The one type of all matrices of the checkpoint as they are kept, or fp32 for several.
+DType common_type(const Checkpoint& checkpoint) {
+  std::optional<DType> common;
+  for (const auto& [name, entry] : checkpoint.index.tensors) {
+    if (entry.shape.size() < 2) continue;
+    const DType kept = kept_type(checkpoint.config, entry.dtype, name);
+    if (common.value_or(kept) != kept) return DType::kF32;
+    common = kept;
+  }
+  return common.value_or(DType::kF32);
+}
+
+Arithmetic arithmetic_for(DType type) {
+  if (type == DType::kBF16) return Arithmetic::kBf16;
+  return type == DType::kF16 ? Arithmetic::kFp16 : Arithmetic::kFp32;
+}
+
+/// Their names, each with a space behind it.
+std::string names_of(const std::vector<ArithmeticClass>& classes) {
+  std::string names;
+  for (const ArithmeticClass& offered : classes) names += offered.name + ' ';
+  return names;
+}
+
+/// The first rank that lacks a class, or none.
+std::optional<size_t> rank_without(const std::string& name,
+                                   const std::vector<std::string>& names_of_ranks) {
+  for (size_t rank = 0; rank < names_of_ranks.size(); ++rank) {
+    if (names_of_ranks[rank].find(name + ' ') == std::string::npos) return rank;
+  }
+  return std::nullopt;
+}
+
+ArithmeticClass choose_automatically(const std::vector<ArithmeticClass>& own,
+                                     const std::vector<std::string>& names_of_ranks,
+                                     const Checkpoint& checkpoint) {
+  const Arithmetic wanted = arithmetic_for(common_type(checkpoint));
+  for (const ArithmeticClass& offered : own) {
+    const bool fits = checkpoint.native ? offered.packing == checkpoint.native->packing
+                                        : offered.arithmetic == wanted;
+    if (fits && !rank_without(offered.name, names_of_ranks)) return offered;
+  }
+  return own.front();
+}
+
+/// What `requested` means for this job; see agree_on_numerics().
+ArithmeticClass choose_class(const std::string& requested, const std::vector<ArithmeticClass>& own,
+                             const std::vector<std::string>& names_of_ranks,
+                             const Checkpoint& checkpoint) {
+  ArithmeticClass chosen = own.front();
+  if (requested == "auto") {
+    chosen = choose_automatically(own, names_of_ranks, checkpoint);
+  } else {
+    const auto is_meant = [&](const ArithmeticClass& offered) {
+      return offered.name == requested || offered.name.ends_with("-" + requested);
+    };
+    const auto found = std::ranges::find_if(own, is_meant);
+    if (found == own.end()) {
+      fail_usage("--numerics ", requested, ": this rank computes in ", names_of(own),
+                 "only; classes of GPUs need --backend cuda on every rank");
+    }
+    chosen = *found;
+  }
+  if (const std::optional<size_t> rank = rank_without(chosen.name, names_of_ranks)) {
+    fail_usage("--numerics ", requested, ": rank ", *rank, " computes in ", names_of_ranks[*rank],
+               "and not in ", chosen.name, "; cpu-fp32 is there on every rank");
+  }
+  return chosen;
 }
 
 /// What the run asks for, `asked`, of matrices that the checkpoint keeps as `stored`.
@@ -44,27 +117,22 @@ void quantize_as_asked(const WeightQuantization& asked, const std::string& model
   if (config.num_moe_layers() == 0) kept.experts = {};
 }
 
-NumericsId agree_on_numerics(const std::string& requested, const Backend& backend,
+NumericsId agree_on_numerics(const std::string& requested, Backend& backend,
                              const Checkpoint& checkpoint, ControlChannel& control) {
   constexpr CollectiveLabel kLabel = {.phase = "agreement on the numerics"};
-  const std::vector<std::string> classes =
-      control.all_gather(std::string(backend.arithmetic_class()), kLabel);
+  const std::vector<ArithmeticClass> own = backend.arithmetic_classes();
+  const std::vector<std::string> names_of_ranks = control.all_gather(names_of(own), kLabel);
   NumericsId id;
   control.agree(
       [&] {
-        id.arithmetic_class = requested == "auto" ? classes.front() : requested;
-        for (size_t rank = 0; rank < classes.size(); ++rank) {
-          if (classes[rank] != id.arithmetic_class) {
-            fail_usage("--numerics ", requested, ": rank ", rank, " computes in class ",
-                       classes[rank], ", not ", id.arithmetic_class,
-                       "; this build offers cpu-fp32 on every rank");
-          }
-        }
         check_matrix_types(checkpoint);
+        const ArithmeticClass chosen = choose_class(requested, own, names_of_ranks, checkpoint);
+        backend.use(chosen.arithmetic);
+        id.arithmetic_class = chosen.name;
       },
       kLabel);
   id.weight_type = weight_type_text(checkpoint.config);
-  id.kv_type = "fp32";
+  id.kv_type = name_of(backend.key_value_type());
   id.wire_type = "fp32";
   const ModelConfig& config = checkpoint.config;
   const bool is_absorbed = config.attention == AttentionKind::kLatent &&

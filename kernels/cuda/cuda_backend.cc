@@ -58,6 +58,32 @@ CudaBackend::CudaBackend(const BackendOptions& options)
 
 CudaBackend::~CudaBackend() = default;
 
+std::vector<ArithmeticClass> CudaBackend::arithmetic_classes() const {
+  std::vector<ArithmeticClass> classes;
+  for (const auto arithmetic : {Arithmetic::kFp32, Arithmetic::kBf16, Arithmetic::kFp16}) {
+    classes.push_back({class_of(arithmetic, facts_.compute_capability), arithmetic,
+                       std::string(cuda::packing_name(arithmetic))});
+  }
+  return classes;
+}
+
+void CudaBackend::use(Arithmetic arithmetic) {
+  arithmetic_ = arithmetic;
+  arithmetic_class_ = class_of(arithmetic, facts_.compute_capability);
+}
+
+DType CudaBackend::key_value_type() const {
+  switch (arithmetic_) {
+    case Arithmetic::kFp32:
+      break;
+    case Arithmetic::kBf16:
+      return DType::kBF16;
+    case Arithmetic::kFp16:
+      return DType::kF16;
+  }
+  return DType::kF32;
+}
+
 std::string CudaBackend::description() const {
   return concat("cuda (", facts_.name, ", ", arithmetic_class_, ")");
 }

@@ -22,6 +22,9 @@ class CudaBackend final : public CheckedBackend {
 
   std::string description() const override;
   std::string_view arithmetic_class() const override { return arithmetic_class_; }
+  std::vector<ArithmeticClass> arithmetic_classes() const override;
+  void use(Arithmetic arithmetic) override;
+  DType key_value_type() const override;
 
   DeviceBuffer allocate(int64_t bytes) override;
   HostBuffer allocate_host(int64_t bytes) override;
@@ -83,7 +86,7 @@ class CudaBackend final : public CheckedBackend {
   bool find(const void* pointer, int64_t bytes) const;
 
   const int device_;
-  const Arithmetic arithmetic_;
+  Arithmetic arithmetic_;
   DeviceFacts facts_;
   std::string arithmetic_class_;
   std::unique_ptr<cuda::ClockOrigin> clock_;
