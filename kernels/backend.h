@@ -161,6 +161,7 @@ struct BackendOptions {
   uint64_t strict_seed = 1;                   ///< of the strict backend's delays
   Arithmetic arithmetic = Arithmetic::kFp32;  ///< of a GPU
   int device = 0;                             ///< which GPU, among those the process sees
+  int host_node = -1;                         ///< NUMA node next to it, of pinned memory; -1: any
 };
 
 /// Whether this build and machine have a backend of this kind.

@@ -41,7 +41,7 @@ ExpertCache::ExpertCache(ExpertCacheParts parts)
       table_(layer_sizes(p_.layers), p_.sizes.num_slots, p_.options.scope, make_policy(p_)),
       memory_(p_.backend.allocate(p_.sizes.device_bytes + kDirectBlock)),
       slots_(static_cast<size_t>(p_.sizes.num_slots)),
-      host_tier_(p_.sizes.host_slots, p_.sizes.slot_bytes),
+      host_tier_(p_.sizes.host_slots, p_.sizes.slot_bytes, p_.backend),
       rounds_left_(static_cast<size_t>(p_.sizes.num_experts), 0),
       last_needed_(p_.layers.size()),
       start_time_(steady_seconds()),

@@ -97,7 +97,7 @@ void ExpertReader::read_packed(const PackedExtent& extent, void* to, const std::
   });
   backend_.record(stream_).synchronize();
   if (!is_done) {
-    if (staging_.bytes() < extent.bytes) staging_ = AlignedBuffer(extent.bytes);
+    if (staging_.bytes() < extent.bytes) staging_ = backend_.allocate_host(extent.bytes);
     source_->read_packed(extent, staging_.data(), what);
     backend_.copy_to_device(stream_, staging_.data(), {to, DType::kU8, {extent.bytes}});
     backend_.record(stream_).synchronize();

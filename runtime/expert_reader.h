@@ -59,7 +59,7 @@ class ExpertReader {
   std::vector<int> layers_;  // the model's numbers of the MoE layers
   std::vector<char> raw_;
   std::vector<char> kept_;
-  AlignedBuffer staging_;  // of extents, for devices whose memory the host cannot address
+  HostBuffer staging_;  // of extents, for devices whose memory the host cannot address
   ExpertReadCounts counts_;
 };
 

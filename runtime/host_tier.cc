@@ -4,10 +4,10 @@
 
 namespace switchyard {
 
-HostTier::HostTier(int64_t num_slots, int64_t slot_bytes)
-    : num_slots_(num_slots), memory_(num_slots * slot_bytes) {
+HostTier::HostTier(int64_t num_slots, int64_t slot_bytes, Backend& backend)
+    : num_slots_(num_slots), memory_(backend.allocate_host(num_slots * slot_bytes)) {
   for (int64_t slot = num_slots - 1; slot >= 0; --slot) {
-    free_.push_back(memory_.as<char>() + slot * slot_bytes);
+    free_.push_back(static_cast<char*>(memory_.data()) + slot * slot_bytes);
   }
 }
 

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/base/aligned_buffer.h"
+#include "kernels/backend.h"
 
 namespace switchyard {
 
@@ -19,9 +19,9 @@ class HostTier {
   /// there had better stay.
   enum class WhenFull : uint8_t { kReplaceOldest, kKeep };
 
-  /// Room for `num_slots` copies of `slot_bytes` bytes each; 0: an empty tier. Throws
-  /// Error(kResource).
-  HostTier(int64_t num_slots, int64_t slot_bytes);
+  /// Room for `num_slots` copies of `slot_bytes` bytes each, in host memory that `backend` reaches
+  /// fast; 0: an empty tier. The backend must outlive it. Throws Error(kResource).
+  HostTier(int64_t num_slots, int64_t slot_bytes, Backend& backend);
 
   int64_t num_slots() const { return num_slots_; }
   int64_t bytes() const { return memory_.bytes(); }
@@ -48,7 +48,7 @@ class HostTier {
   char* take_oldest();
 
   const int64_t num_slots_;
-  AlignedBuffer memory_;
+  HostBuffer memory_;
   std::mutex mutex_;
   std::vector<char*> free_;
   std::unordered_map<int64_t, Copy> copies_;

@@ -7,6 +7,7 @@
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/packing.h"
+#include "kernels/cuda/pinned_memory.h"
 
 namespace switchyard {
 namespace {
@@ -49,6 +50,7 @@ std::string class_of(Arithmetic arithmetic, int capability) {
 
 CudaBackend::CudaBackend(const BackendOptions& options)
     : device_(options.device),
+      host_node_(options.host_node),
       arithmetic_(options.arithmetic),
       facts_(facts_of(options.device)),
       arithmetic_class_(class_of(options.arithmetic, facts_.compute_capability)) {
@@ -116,10 +118,10 @@ DeviceBuffer CudaBackend::allocate(int64_t bytes) {
 HostBuffer CudaBackend::allocate_host(int64_t bytes) {
   SWITCHYARD_CHECK(bytes >= 0, "allocation of ", bytes, " bytes");
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
-  void* data = nullptr;
-  const auto size = static_cast<size_t>(std::max<int64_t>(bytes, kMemoryAlignment));
-  check_cuda(cudaHostAlloc(&data, size, cudaHostAllocPortable), "allocating pinned memory");
-  return HostBuffer(data, bytes, [](void* block) { cudaFreeHost(block); });
+  auto block =
+      std::make_shared<cuda::PinnedMemory>(std::max<int64_t>(bytes, kMemoryAlignment), host_node_);
+  void* const data = block->data();
+  return HostBuffer(data, bytes, [block = std::move(block)](void*) mutable { block.reset(); });
 }
 
 Stream CudaBackend::make_stream(StreamKind kind) {
@@ -154,11 +156,8 @@ void CudaBackend::copy_to_device(Stream& stream, const void* host, const TensorV
   const Arguments check = arguments("copy_to_device");
   void* const target = check.address("to", to.data, bytes);
   check.host_memory("host", host);
-  queue_of(stream).submit([=](cuda::CudaQueue&, cudaStream_t queue) {
-    check_cuda(
-        cudaMemcpyAsync(target, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, queue),
-        "copying to the device");
-  });
+  queue_of(stream).submit(
+      [=](cuda::CudaQueue& queue, cudaStream_t) { queue.copy_to_device(host, target, bytes); });
 }
 
 void CudaBackend::copy_to_host(Stream& stream, const TensorView& from, void* host) {

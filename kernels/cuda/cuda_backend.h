@@ -86,6 +86,7 @@ class CudaBackend final : public CheckedBackend {
   bool find(const void* pointer, int64_t bytes) const;
 
   const int device_;
+  const int host_node_;
   Arithmetic arithmetic_;
   DeviceFacts facts_;
   std::string arithmetic_class_;

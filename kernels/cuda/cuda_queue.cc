@@ -176,6 +176,17 @@ void* CudaQueue::scratch(int64_t bytes) {
   return scratch_;
 }
 
+void CudaQueue::copy_to_device(const void* host, void* device, int64_t bytes) {
+  // From where on the pinned pieces pay.
+  constexpr int64_t kLargeBytes = int64_t{1} << 20;
+  if (bytes >= kLargeBytes && !is_pinned(host)) {
+    return staged_.to_device(stream_, host, device, bytes);
+  }
+  check_cuda(
+      cudaMemcpyAsync(device, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_),
+      "copying to the device");
+}
+
 void* CudaQueue::upload(const void* host, int64_t bytes) {
   return uploads_.upload(stream_, host, bytes);
 }

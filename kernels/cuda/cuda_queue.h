@@ -12,6 +12,7 @@
 #include <mutex>
 #include <thread>
 
+#include "kernels/cuda/staged_copy.h"
 #include "kernels/cuda/upload_ring.h"
 #include "kernels/stream.h"
 
@@ -87,6 +88,8 @@ class CudaQueue final : public Stream::Queue {
   T* upload(const std::vector<T>& values) {
     return static_cast<T*>(upload(values.data(), static_cast<int64_t>(values.size() * sizeof(T))));
   }
+  /// Enqueues a copy from host memory that stays valid until the stream has passed it.
+  void copy_to_device(const void* host, void* device, int64_t bytes);
   /// The stream, for libraries that enqueue on it themselves. Nothing may wait in the queue.
   cudaStream_t stream() const { return stream_; }
 
@@ -101,6 +104,7 @@ class CudaQueue final : public Stream::Queue {
   void* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;
   UploadRing uploads_;
+  StagedCopy staged_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -2,7 +2,6 @@
 
 #include "kernels/base/error.h"
 #include "kernels/cpu/packing.h"
-#include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/pack_panels.h"
 
 namespace switchyard::cuda {
@@ -16,9 +15,7 @@ void pack_rows(CudaQueue& queue, const void* host_rows, int64_t first_row, int64
   const WeightSpec& spec = weight.spec;
   const int64_t bytes = num_rows * spec.cols * size_of(spec.dtype);
   void* const rows = queue.scratch(bytes);
-  check_cuda(cudaMemcpyAsync(rows, host_rows, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
-                             queue.stream()),
-             "copying weights to the device");
+  queue.copy_to_device(host_rows, rows, bytes);
   pack_panels(queue.stream(), rows, first_row, num_rows, weight);
 }
 

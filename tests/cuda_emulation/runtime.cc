@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,7 @@ int num_devices() {
   return count;
 }
 
+std::atomic<int64_t> pinned_left{std::numeric_limits<int64_t>::max()};
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -70,6 +72,41 @@ class Point {
   double reached_at_ = 0.0;
 };
 
+/// Blocks of memory by address. Thread-safe.
+class Blocks {
+ public:
+  void add(void* data, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    blocks_[static_cast<const char*>(data)] = bytes;
+  }
+  /// The block's bytes, 0 if there is none.
+  size_t remove(void* data) {
+    const std::lock_guard lock(mutex_);
+    const auto found = blocks_.find(static_cast<const char*>(data));
+    if (found == blocks_.end()) return 0;
+    const size_t bytes = found->second;
+    blocks_.erase(found);
+    return bytes;
+  }
+  bool holds(const void* data, size_t bytes) const {
+    const std::lock_guard lock(mutex_);
+    const char* const begin = static_cast<const char*>(data);
+    auto block = blocks_.upper_bound(begin);
+    if (block == blocks_.begin()) return false;
+    --block;
+    return begin + bytes <= block->first + block->second;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<const char*, size_t> blocks_;
+};
+
+Blocks& pinned() {
+  static Blocks all;
+  return all;
+}
+
 /// All live device memory.
 class DeviceMemory {
  public:
@@ -84,29 +121,21 @@ class DeviceMemory {
     if (block == nullptr) return cudaErrorMemoryAllocation;
     // NaN in every number: what is read before it is written shows.
     std::memset(block, 0xFF, size);
-    blocks_[static_cast<char*>(block)] = bytes;
+    blocks_.add(block, bytes);
     allocated_ += static_cast<int64_t>(bytes);
     *data = block;
     return cudaSuccess;
   }
   cudaError_t free(void* data) {
     if (data == nullptr) return cudaSuccess;
+    const size_t bytes = blocks_.remove(data);
+    if (bytes == 0) return cudaErrorInvalidValue;
     const std::lock_guard lock(mutex_);
-    const auto found = blocks_.find(static_cast<char*>(data));
-    if (found == blocks_.end()) return cudaErrorInvalidValue;
-    allocated_ -= static_cast<int64_t>(found->second);
-    blocks_.erase(found);
+    allocated_ -= static_cast<int64_t>(bytes);
     std::free(data);
     return cudaSuccess;
   }
-  bool holds(const void* data, size_t bytes) const {
-    const std::lock_guard lock(mutex_);
-    auto* const begin = const_cast<char*>(static_cast<const char*>(data));
-    auto block = blocks_.upper_bound(begin);
-    if (block == blocks_.begin()) return false;
-    --block;
-    return begin + bytes <= block->first + block->second;
-  }
+  bool holds(const void* data, size_t bytes) const { return blocks_.holds(data, bytes); }
   void set_limit(int64_t bytes) {
     const std::lock_guard lock(mutex_);
     limit_ = bytes;
@@ -130,7 +159,7 @@ class DeviceMemory {
 
  private:
   mutable std::mutex mutex_;
-  std::map<char*, size_t> blocks_;
+  Blocks blocks_;
   int64_t allocated_ = 0;
   int64_t limit_ = 0;
   int64_t allocations_ = 0;
@@ -238,6 +267,7 @@ cudaError_t enqueue(EmulatedStream* stream, std::function<void()> work) {
 
 void set_device_memory(int64_t bytes) { memory().set_limit(bytes); }
 int64_t allocated_bytes() { return memory().allocated(); }
+void set_pinned_limit(int64_t bytes) { pinned_left = bytes; }
 int64_t num_allocations() { return memory().allocations(); }
 
 }  // namespace cuda_emulation
@@ -325,16 +355,37 @@ cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned) {
   memory().count_allocation();
   *data = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-  return result(*data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+  if (*data == nullptr) return result(cudaErrorMemoryAllocation);
+  pinned().add(*data, bytes);
+  return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* data) {
+  if (pinned().remove(data) == 0) return result(cudaErrorInvalidValue);
   std::free(data);
   return cudaSuccess;
 }
 
-cudaError_t cudaHostRegister(void*, size_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaHostUnregister(void*) { return cudaSuccess; }
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* data) {
+  attributes->type = memory().holds(data, 1)   ? cudaMemoryTypeDevice
+                     : pinned().holds(data, 1) ? cudaMemoryTypeHost
+                                               : cudaMemoryTypeUnregistered;
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostRegister(void* data, size_t bytes, unsigned) {
+  memory().count_allocation();
+  const auto size = static_cast<int64_t>(bytes);
+  if (pinned_left.fetch_sub(size) < size) {
+    pinned_left += size;
+    return result(cudaErrorMemoryAllocation);
+  }
+  pinned().add(data, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaHostUnregister(void* data) {
+  return pinned().remove(data) > 0 ? cudaSuccess : result(cudaErrorInvalidValue);
+}
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {

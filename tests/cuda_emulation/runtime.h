@@ -9,7 +9,9 @@ namespace cuda_emulation {
 void set_device_memory(int64_t bytes);
 /// Device memory that is allocated now, on all GPUs.
 int64_t allocated_bytes();
-/// Calls of cudaMalloc, cudaMallocAsync and cudaHostAlloc so far.
+/// Host memory that may be pinned by cudaHostRegister from now on. Default: any.
+void set_pinned_limit(int64_t bytes);
+/// Calls of cudaMalloc, cudaMallocAsync, cudaHostAlloc and cudaHostRegister so far.
 int64_t num_allocations();
 
 }  // namespace cuda_emulation

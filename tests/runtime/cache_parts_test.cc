@@ -80,7 +80,8 @@ TEST_F(CacheSizesTest, AHostTierHoldsWholeExpertsAndNoMoreThanThereAre) {
 }
 
 TEST(HostTier, KeepsPinsAndReplacesTheOldest) {
-  HostTier tier(2, 64);
+  const std::unique_ptr<Backend> backend = make_backend({.kind = BackendKind::kCpu});
+  HostTier tier(2, 64, *backend);
   const auto add = [&](int64_t expert, HostTier::WhenFull when_full) {
     char* const to = tier.reserve(expert, when_full);
     if (to == nullptr) return false;
