@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/math.h"
 #include "kernels/ops.h"
@@ -11,12 +12,12 @@ namespace switchyard::cpu {
 
 /// 1 / (1 + exp(-x)) of one number.
 template <class Vec>
-float sigmoid_of(float x) {
+SWITCHYARD_DEVICE float sigmoid_of(float x) {
   return first_lane(sigmoid(Vec::set1(x)));
 }
 
 template <class Vec>
-Vec activate(Activation activation, Vec x) {
+SWITCHYARD_DEVICE Vec activate(Activation activation, Vec x) {
   switch (activation) {
     case Activation::kRelu:
       // 0 only where x is below it: a NaN stays.
@@ -37,7 +38,7 @@ Vec activate(Activation activation, Vec x) {
 
 /// The hidden units of gates and linear parts; see FfnForm.
 template <class Vec>
-Vec gated(const FfnForm& form, Vec gate, Vec linear) {
+SWITCHYARD_DEVICE Vec gated(const FfnForm& form, Vec gate, Vec linear) {
   if (form.limit > 0.0f) {
     // In this order min and max keep NaN.
     const Vec limit = Vec::set1(form.limit);
@@ -54,7 +55,7 @@ Vec gated(const FfnForm& form, Vec gate, Vec linear) {
 /// One row: out[units] of x[2 units]. `out` may begin where x does, for a vector's inputs are read
 /// before its outputs are written, which lie no further on.
 template <class Vec>
-void glu_row(const FfnForm& form, const float* x, int64_t units, float* out) {
+SWITCHYARD_DEVICE void glu_row(const FfnForm& form, const float* x, int64_t units, float* out) {
   const bool is_interleaved = form.glu == GluLayout::kInterleaved;
   float gates[16] = {};
   float linears[16] = {};

@@ -1,50 +1,17 @@
 // Rotary positions of one row or head, for any vector type of kernels/cpu/simd.
 #pragma once
 
-#include "kernels/base/circle_series.h"
+#include "kernels/cpu/circle_impl.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/rope.h"
 
 namespace switchyard::cpu {
 
-/// Constants of the vector type's own, for they must have an address.
-template <class Vec>
-inline constexpr CircleSeries kSineSeries = circle_series(1);
-template <class Vec>
-inline constexpr CircleSeries kCosineSeries = circle_series(0);
-
-/// Sines and cosines of 16 angles, the steps of sin_double() without branches. Plain double lanes,
-/// which the compiler puts into vectors; their operations round alike everywhere.
+/// Sines and cosines of 16 angles. Plain double lanes, which the compiler puts into vectors; their
+/// operations round alike everywhere.
 template <class Vec>
 void sines_and_cosines(const float* angles, float* sines, float* cosines) {
-  constexpr double kNan64 = __builtin_nan("");
-  // Adding this to a number below 2^51 rounds it to an integer, which stands in the low bits.
-  constexpr double kToInteger = 0x1.8p52;
-  for (int i = 0; i < 16; ++i) {
-    const double x = angles[i];
-    const double shifted = x * kTwoOverPi + kToInteger;
-    const double n = shifted - kToInteger;
-    const double r = __builtin_fma(-n, kHalfPiLow, __builtin_fma(-n, kHalfPiHigh, x));
-    const double square = r * r;
-    double sine = kSineSeries<Vec>.c[8];
-    double cosine = kCosineSeries<Vec>.c[8];
-#pragma GCC unroll 8
-    for (int k = 7; k >= 0; --k) {
-      sine = __builtin_fma(sine, square, kSineSeries<Vec>.c[k]);
-      cosine = __builtin_fma(cosine, square, kCosineSeries<Vec>.c[k]);
-    }
-    sine *= r;
-    const uint64_t quarter_turns = __builtin_bit_cast(uint64_t, shifted);
-    const double y = (quarter_turns & 1) != 0 ? cosine : sine;
-    const double z = (quarter_turns & 1) != 0 ? sine : cosine;
-    // Half turns flip the sign bits.
-    const uint64_t y_bits = __builtin_bit_cast(uint64_t, y) ^ (quarter_turns & 2) << 62;
-    const uint64_t z_bits = __builtin_bit_cast(uint64_t, z) ^ ((quarter_turns + 1) & 2) << 62;
-    // NaN where the angle is too large; where it is NaN, so is all else.
-    const double range = __builtin_fabs(x) <= kLargestAngle ? 1.0 : kNan64;
-    sines[i] = static_cast<float>(__builtin_bit_cast(double, y_bits) * range);
-    cosines[i] = static_cast<float>(__builtin_bit_cast(double, z_bits) * range);
-  }
+  for (int i = 0; i < 16; ++i) sine_and_cosine<Vec>(angles[i], sines + i, cosines + i);
 }
 
 template <class Vec>

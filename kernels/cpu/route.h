@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/base/device_code.h"
 #include "kernels/ops.h"
 
 namespace switchyard {
@@ -21,7 +22,7 @@ struct RouteParams {
   float scale = 1.0f;
 
   /// Whether the logits, of which every score is an ascending function, decide by themselves.
-  bool chooses_by_logits() const {
+  SWITCHYARD_DEVICE bool chooses_by_logits() const {
     const bool adds_scores = settings.num_groups > 1 && settings.group_score == GroupScore::kTopTwo;
     return selection_bias == nullptr && !adds_scores;
   }

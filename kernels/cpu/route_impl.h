@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/route.h"
@@ -20,7 +21,7 @@ struct TopList {
   int64_t capacity = 0;
   int64_t size = 0;
 
-  void offer(float value, int64_t id) {
+  SWITCHYARD_DEVICE void offer(float value, int64_t id) {
     if (size == capacity && !(value > values[capacity - 1])) return;
     int64_t place = size < capacity ? size++ : capacity - 1;
     // Strictly greater: an equal number that came before stays ahead.
@@ -52,7 +53,7 @@ struct Scoring {
   Vec maximum;  // of the row
   Vec total;    // of exp(logit - maximum), for the softmax
 
-  Vec operator()(Vec logits) const {
+  SWITCHYARD_DEVICE Vec operator()(Vec logits) const {
     if (score == GateScore::kSoftmax) return exp(logits - maximum) / total;
     return score == GateScore::kSigmoid ? sigmoid(logits) : logits;
   }
@@ -69,7 +70,7 @@ void map_row(const float* x, int64_t count, float* out, const Function& function
 
 /// The score of a group of experts with the scores c[size].
 template <class Vec>
-float group_score(GroupScore kind, const float* c, int64_t size) {
+SWITCHYARD_DEVICE float group_score(GroupScore kind, const float* c, int64_t size) {
   float largest = c[0];
   float second = -kInfinity;
   for (int64_t i = 1; i < size; ++i) {
@@ -86,8 +87,8 @@ float group_score(GroupScore kind, const float* c, int64_t size) {
 /// Offers the experts of the best groups, in ascending order: those of the others cannot be chosen
 /// whatever their scores. Scratch: [num_groups + 2 kept_groups].
 template <class Vec>
-void offer_best_groups(const RouterSettings& settings, const float* c, float* scratch,
-                       TopList<Vec>& chosen) {
+SWITCHYARD_DEVICE void offer_best_groups(const RouterSettings& settings, const float* c,
+                                         float* scratch, TopList<Vec>& chosen) {
   const int64_t size = settings.num_experts / settings.num_groups;
   float* const scores = scratch;
   for (int64_t g = 0; g < settings.num_groups; ++g) {
@@ -110,8 +111,9 @@ void offer_best_groups(const RouterSettings& settings, const float* c, float* sc
 
 /// Chooses by the largest scores; their weights are the scores without the selection bias.
 template <class Vec>
-void choose_top_k(const RouteParams& params, const float* logits, const Scoring<Vec>& scoring,
-                  float* scratch, TopList<Vec> chosen) {
+SWITCHYARD_DEVICE void choose_top_k(const RouteParams& params, const float* logits,
+                                    const Scoring<Vec>& scoring, float* scratch,
+                                    TopList<Vec> chosen) {
   const RouterSettings& settings = params.settings;
   const float* c = logits;
   if (!params.chooses_by_logits()) {
@@ -132,7 +134,7 @@ void choose_top_k(const RouteParams& params, const float* logits, const Scoring<
 
 /// The sparse mixer's weight of the largest of s, m: 1 / the sum of exp(s - m) over those near it.
 template <class Vec>
-float near_share(const float* s, int64_t count, float largest, float jitter) {
+SWITCHYARD_DEVICE float near_share(const float* s, int64_t count, float largest, float jitter) {
   const Vec maximum = Vec::set1(largest);
   const Vec most = Vec::set1(2.0f * jitter);
   Vec sum = Vec::zero();
@@ -147,8 +149,8 @@ float near_share(const float* s, int64_t count, float largest, float jitter) {
 }
 
 template <class Vec>
-void choose_sparse_mixer(const RouteParams& params, const float* logits, float* scratch,
-                         TopList<Vec> chosen) {
+SWITCHYARD_DEVICE void choose_sparse_mixer(const RouteParams& params, const float* logits,
+                                           float* scratch, TopList<Vec> chosen) {
   const int64_t count = params.settings.num_experts;
   chosen.offer_all(logits, 0, count);
   for (int64_t e = 0; e < count; ++e) scratch[e] = logits[e];
@@ -160,8 +162,8 @@ void choose_sparse_mixer(const RouteParams& params, const float* logits, float* 
 
 /// The weights of the chosen become what `settings.norm` makes of them.
 template <class Vec>
-void normalise_weights(const RouterSettings& settings, const float* logits, const int32_t* ids,
-                       float* weights) {
+SWITCHYARD_DEVICE void normalise_weights(const RouterSettings& settings, const float* logits,
+                                         const int32_t* ids, float* weights) {
   if (settings.norm == GateNorm::kNone) return;
   const int64_t k = settings.top_k;
   if (settings.norm == GateNorm::kOnes) {
@@ -184,7 +186,7 @@ void normalise_weights(const RouterSettings& settings, const float* logits, cons
 }
 
 template <class Vec>
-void route_row(const RouteParams& params, int64_t row, float* scratch) {
+SWITCHYARD_DEVICE void route_row(const RouteParams& params, int64_t row, float* scratch) {
   const RouterSettings& settings = params.settings;
   const int64_t k = settings.top_k;
   const float* logits = params.logits + row * settings.num_experts;

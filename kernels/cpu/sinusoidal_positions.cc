@@ -7,10 +7,8 @@
 #include "kernels/cpu/op_context.h"
 
 namespace switchyard::cpu {
-namespace {
 
-/// w_i = exp(-i ln(10000) / (width / 2 - 1)), argument and result in fp32 as in fairseq.
-std::vector<float> frequencies(int64_t half) {
+std::vector<float> sinusoidal_frequencies(int64_t half) {
   constexpr double kLn10000 = 9.210340371976184;
   const float step = half > 1 ? static_cast<float>(kLn10000 / static_cast<double>(half - 1)) : 0.0f;
   std::vector<float> result;
@@ -20,11 +18,9 @@ std::vector<float> frequencies(int64_t half) {
   return result;
 }
 
-}  // namespace
-
 void sinusoidal_positions(OpContext& context, const SinusoidalPositionsParams& params) {
   const int64_t half = params.width / 2;
-  const std::vector<float> frequency = frequencies(half);
+  const std::vector<float> frequency = sinusoidal_frequencies(half);
   const auto fill_row = [&](int64_t row) {
     float* out = params.out + row * params.width;
     for (int64_t i = 0; i < half; ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace switchyard {
 class OpContext;
@@ -15,6 +16,9 @@ struct SinusoidalPositionsParams {
   int64_t width = 0;
   int64_t zero_row = -1;
 };
+
+/// w_i = exp(-i ln(10000) / (half - 1)), argument and result in fp32 as in fairseq.
+std::vector<float> sinusoidal_frequencies(int64_t half);
 
 /// See SinusoidalPositionsArgs. Sines and cosines of the fp32 angle are computed in double and
 /// rounded once, so they are right to the last bit but for near-ties.

@@ -75,12 +75,12 @@ class CudaBackend final : public CheckedBackend {
 
   void* resolve(const void* pointer, int64_t bytes) const override;
   bool is_device_only(const void* pointer) const override { return find(pointer, 1); }
-  /// Enqueues launch(stream).
+  /// Enqueues launch(queue).
   template <typename Launch>
   static void submit(Stream& stream, Launch launch) {
     static_cast<cuda::CudaQueue&>(stream.queue())
         .submit(
-            [launch = std::move(launch)](cuda::CudaQueue&, cudaStream_t queue) { launch(queue); });
+            [launch = std::move(launch)](cuda::CudaQueue& queue, cudaStream_t) { launch(queue); });
   }
   /// Whether the bytes lie in one live block of device memory.
   bool find(const void* pointer, int64_t bytes) const;

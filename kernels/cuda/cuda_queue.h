@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "kernels/cuda/staged_copy.h"
 #include "kernels/cuda/upload_ring.h"
@@ -85,8 +86,9 @@ class CudaQueue final : public Stream::Queue {
   /// A copy of host data in device memory, made in the stream's order and valid for this work.
   void* upload(const void* host, int64_t bytes);
   template <typename T>
-  T* upload(const std::vector<T>& values) {
-    return static_cast<T*>(upload(values.data(), static_cast<int64_t>(values.size() * sizeof(T))));
+  const T* upload(const std::vector<T>& values) {
+    return static_cast<const T*>(
+        upload(values.data(), static_cast<int64_t>(values.size() * sizeof(T))));
   }
   /// Enqueues a copy from host memory that stays valid until the stream has passed it.
   void copy_to_device(const void* host, void* device, int64_t bytes);

@@ -5,6 +5,7 @@
 // uses.
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -225,6 +226,19 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 inline int __all_sync(unsigned mask, int predicate) {
   return __ballot_sync(mask, predicate) == mask;
+}
+
+template <typename T>
+T atomicMin(T* p, T value) {
+  std::atomic_ref<T> shared(*p);
+  T old = shared.load();
+  while (value < old && !shared.compare_exchange_weak(old, value)) {
+  }
+  return old;
+}
+template <typename T>
+T atomicAdd(T* p, T value) {
+  return std::atomic_ref<T>(*p).fetch_add(value);
 }
 
 template <typename T>
