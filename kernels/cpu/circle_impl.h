@@ -23,7 +23,7 @@ SWITCHYARD_DEVICE inline void sine_and_cosine(double x, float* sine_out, float* 
   const double square = r * r;
   double sine = kSines.c[8];
   double cosine = kCosines.c[8];
-#pragma GCC unroll 8
+  SWITCHYARD_UNROLL
   for (int k = 7; k >= 0; --k) {
     sine = fma(sine, square, kSines.c[k]);
     cosine = fma(cosine, square, kCosines.c[k]);

@@ -5,16 +5,9 @@
 #include "kernels/base/error.h"
 
 namespace switchyard::cpu {
-namespace {
 
-// The jobs of one call; group by group, without those that have no rows.
-struct Jobs {
-  std::vector<HostMatmul> up;
-  std::vector<HostMatmul> down;
-};
-
-Jobs plan_jobs(const HostGroupedFfn& args) {
-  Jobs jobs;
+FfnJobs plan_jobs(const HostGroupedFfn& args) {
+  FfnJobs jobs;
   jobs.up.reserve(static_cast<size_t>(args.num_groups));
   jobs.down.reserve(static_cast<size_t>(args.num_groups));
   const bool is_gated = args.form.glu != GluLayout::kNone;
@@ -47,6 +40,8 @@ Jobs plan_jobs(const HostGroupedFfn& args) {
   return jobs;
 }
 
+namespace {
+
 // The hidden units of what the up matrices gave, in place.
 void gate_rows(const CpuKernels& kernels, ThreadPool& pool, const FfnForm& form,
                const std::vector<HostMatmul>& ups) {
@@ -78,7 +73,7 @@ void gate_rows(const CpuKernels& kernels, ThreadPool& pool, const FfnForm& form,
 
 void grouped_ffn(const CpuKernels& kernels, ThreadPool& pool, MatmulScratch& scratch,
                  const HostGroupedFfn& args) {
-  const Jobs jobs = plan_jobs(args);
+  const FfnJobs jobs = plan_jobs(args);
   matmul_all(kernels, pool, scratch, jobs.up);
   if (args.form.glu != GluLayout::kNone) gate_rows(kernels, pool, args.form, jobs.up);
   matmul_all(kernels, pool, scratch, jobs.down);

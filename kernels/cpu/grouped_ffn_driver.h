@@ -28,6 +28,13 @@ struct HostGroupedFfn {
   float* out = nullptr;      // [n, D], must not overlap rows
 };
 
+/// The products of one call; group by group, without those that have no rows.
+struct FfnJobs {
+  std::vector<HostMatmul> up;    // to the workspace
+  std::vector<HostMatmul> down;  // of gated forms: from the first halves of the workspace's rows
+};
+FfnJobs plan_jobs(const HostGroupedFfn& args);
+
 /// A call that owns what its arguments point to.
 struct GroupedFfnCall {
   HostGroupedFfn args;

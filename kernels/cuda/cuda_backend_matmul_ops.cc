@@ -1,21 +1,26 @@
+#include <memory>
 #include <utility>
+#include <vector>
 
-#include "kernels/base/error.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/grouped_ffn.h"
+#include "kernels/cuda/panel_products.h"
 
 namespace switchyard {
-namespace {
 
-[[noreturn]] void fail_missing(const char* op) { fail_resource(op, " is not there on GPUs yet"); }
+using cuda::CudaQueue;
 
-}  // namespace
+void CudaBackend::run_matmul(Stream& stream, const cpu::HostMatmul& args) {
+  submit(stream, [args](CudaQueue& queue) { cuda::panel_products(queue, {args}); });
+}
 
-void CudaBackend::run_matmul(Stream&, const cpu::HostMatmul&) { fail_missing("matmul"); }
+void CudaBackend::run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs) {
+  submit(stream, [jobs = std::move(jobs)](CudaQueue& queue) { cuda::panel_products(queue, jobs); });
+}
 
-void CudaBackend::run_matmuls(Stream&, std::vector<cpu::HostMatmul>) { fail_missing("matmuls"); }
-
-void CudaBackend::run_grouped_ffn(Stream&, std::shared_ptr<const cpu::GroupedFfnCall>) {
-  fail_missing("grouped_ffn");
+void CudaBackend::run_grouped_ffn(Stream& stream, std::shared_ptr<const cpu::GroupedFfnCall> call) {
+  submit(stream,
+         [call = std::move(call)](CudaQueue& queue) { cuda::grouped_ffn(queue, call->args); });
 }
 
 }  // namespace switchyard

@@ -35,12 +35,21 @@ constexpr int64_t kMostPolls = 10'000'000;
 
 std::atomic<uint64_t> block_order_seed{0};
 
+/// An asynchronous copy on its way.
+struct Copy {
+  void* to = nullptr;
+  const void* from = nullptr;
+  size_t bytes = 0;
+};
+
 /// A stack of execution. It runs one thread of the block after another, until one has to wait:
 /// then the fiber is that thread's.
 struct Fiber {
   void* stack = nullptr;
   fcontext_t context = nullptr;
-  int thread = 0;  // its number in the block
+  int thread = 0;            // its number in the block
+  std::vector<Copy> copies;  // that no group has yet
+  std::deque<std::vector<Copy>> groups;
   void* sanitizer_stack = nullptr;
 };
 
@@ -153,6 +162,8 @@ class Block {
       Fiber* const fiber = running_fiber;
       while (next_thread_ < num_threads_) {
         fiber->thread = next_thread_++;
+        fiber->copies.clear();
+        fiber->groups.clear();
         show_thread(*fiber);
         (*kernel_)();
         finish_thread();
@@ -329,6 +340,23 @@ void warpgroup_collective(void* mine, void (*meet)(void** args)) {
 
 void named_barrier_sync(int barrier, int count) { running_block->named(barrier, count, true); }
 void named_barrier_arrive(int barrier, int count) { running_block->named(barrier, count, false); }
+
+void start_copy(void* to, const void* from, size_t bytes) {
+  running_fiber->copies.push_back({to, from, bytes});
+}
+
+void commit_copies() {
+  running_fiber->groups.push_back(std::move(running_fiber->copies));
+  running_fiber->copies.clear();
+}
+
+void wait_for_copies(int groups_left) {
+  auto& groups = running_fiber->groups;
+  while (static_cast<int>(groups.size()) > groups_left) {
+    for (const Copy& copy : groups.front()) std::memcpy(copy.to, copy.from, copy.bytes);
+    groups.pop_front();
+  }
+}
 
 void yield_thread() { running_block->poll(); }
 

@@ -66,6 +66,11 @@ void warpgroup_collective(void* mine, void (*meet)(void** args));
 void named_barrier_sync(int barrier, int count);
 void named_barrier_arrive(int barrier, int count);
 
+/// Asynchronous copies of the running thread: they are made when their group is waited for.
+void start_copy(void* to, const void* from, size_t bytes);
+void commit_copies();
+void wait_for_copies(int groups_left);
+
 /// Lets the block's other threads run; for polling.
 void yield_thread();
 
