@@ -1,6 +1,7 @@
 // One block of attention, for any vector type of kernels/cpu/simd.
 #pragma once
 
+#include "kernels/base/device_code.h"
 #include "kernels/cpu/attention_state_impl.h"
 #include "kernels/cpu/tile_product_impl.h"
 
@@ -16,7 +17,7 @@ struct KeyRange {
 
 /// Key 16 v + lane of a page: lanes inside the range from `a`, the others from `b`.
 template <class Vec>
-Vec select_keys(KeyRange range, int v, Vec a, Vec b) {
+SWITCHYARD_DEVICE Vec select_keys(KeyRange range, int v, Vec a, Vec b) {
   const auto lanes_below = [v](int64_t key) {
     const int64_t lanes = key - 16 * v;
     return static_cast<int>(lanes < 0 ? 0 : lanes < 16 ? lanes : 16);

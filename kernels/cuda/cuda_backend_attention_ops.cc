@@ -1,22 +1,26 @@
+#include <memory>
 #include <utility>
 
-#include "kernels/base/error.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/store_key_values.h"
 
 namespace switchyard {
-namespace {
 
-[[noreturn]] void fail_missing(const char* op) { fail_resource(op, " is not there on GPUs yet"); }
+using cuda::CudaQueue;
 
-}  // namespace
-
-void CudaBackend::run_store_key_values(Stream&, const cpu::StoreKeyValuesParams&,
-                                       cpu::PagedSequences) {
-  fail_missing("store_key_values");
+void CudaBackend::run_store_key_values(Stream& stream, const cpu::StoreKeyValuesParams& params,
+                                       cpu::PagedSequences rows) {
+  submit(stream, [params, rows = std::move(rows)](CudaQueue& queue) {
+    cuda::store_key_values(queue, params, rows);
+  });
 }
 
-void CudaBackend::run_attention(Stream&, const cpu::AttentionParams&, cpu::PagedSequences) {
-  fail_missing("attention");
+void CudaBackend::run_attention(Stream& stream, const cpu::AttentionParams& params,
+                                cpu::PagedSequences rows) {
+  submit(stream, [params, rows = std::move(rows)](CudaQueue& queue) {
+    cuda::attention(queue, params, rows);
+  });
 }
 
 }  // namespace switchyard
