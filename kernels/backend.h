@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/device_facts.h"
 #include "kernels/ops.h"
 #include "kernels/stream.h"
 #include "kernels/tensor.h"
@@ -166,6 +167,12 @@ struct BackendOptions {
 
 /// Whether this build and machine have a backend of this kind.
 bool has_backend(BackendKind kind);
+
+/// The GPUs this process sees, in the numbering of BackendOptions::device, without their free
+/// memory; empty where the build or the machine has none. Takes none of them into use.
+std::vector<DeviceFacts> visible_devices();
+/// One of them with its free memory, which takes it into use. Throws Error(kResource).
+DeviceFacts facts_of_device(int device);
 
 /// Throws Error(kUsage) when the machine lacks what is asked for.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);

@@ -31,6 +31,24 @@ bool has_backend([[maybe_unused]] BackendKind kind) {
 #endif
 }
 
+std::vector<DeviceFacts> visible_devices() {
+#ifdef SWITCHYARD_WITH_CUDA
+  return cuda_devices();
+#else
+  return {};
+#endif
+}
+
+DeviceFacts facts_of_device(int device) {
+  const std::vector<DeviceFacts> devices = visible_devices();
+  SWITCHYARD_CHECK(device >= 0 && device < static_cast<int>(devices.size()));
+  DeviceFacts facts = devices[static_cast<size_t>(device)];
+#ifdef SWITCHYARD_WITH_CUDA
+  facts.free_bytes = free_bytes_of(device);
+#endif
+  return facts;
+}
+
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   switch (options.kind) {
     case BackendKind::kStrict:

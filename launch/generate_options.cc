@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "launch/device_options.h"
 #include "launch/option_values.h"
 #include "launch/run_options.h"
 
@@ -228,7 +229,8 @@ OptionTable make_generate_option_table(GenerateOptions& options) {
       {file_options(options), length_options(options.rules), sampling_options(options.rules),
        batch_options(options.batch), tokenizer_options(options.run.tokenizer),
        generation_numerics_options(options.run), execution_options(options.run),
-       tier_options(options.run.tiers), operation_options(options.run)});
+       tier_options(options.run.tiers), device_options(options.run),
+       operation_options(options.run)});
 }
 
 }  // namespace switchyard

@@ -1,5 +1,6 @@
 #include "launch/perplexity_options.h"
 
+#include "launch/device_options.h"
 #include "launch/option_values.h"
 #include "launch/run_options.h"
 
@@ -50,11 +51,11 @@ OptionGroup block_options(PerplexityOptions& o) {
 }  // namespace
 
 OptionTable make_perplexity_option_table(PerplexityOptions& options) {
-  return OptionTable(
-      "perplexity", "how well a model predicts a text",
-      {file_options(options), block_options(options), tokenizer_options(options.run.tokenizer),
-       numerics_options(options.run), execution_options(options.run),
-       tier_options(options.run.tiers), operation_options(options.run)});
+  return OptionTable("perplexity", "how well a model predicts a text",
+                     {file_options(options), block_options(options),
+                      tokenizer_options(options.run.tokenizer), numerics_options(options.run),
+                      execution_options(options.run), tier_options(options.run.tiers),
+                      device_options(options.run), operation_options(options.run)});
 }
 
 }  // namespace switchyard

@@ -18,8 +18,9 @@ void run_model_command(RunOptions& options, const OptionTable& table, Job& job,
   const std::unique_ptr<Backend> backend = make_compute_backend(options, job);
   // The job's own communicator belongs to its one-threaded backend; the streams of the one that
   // computes need a communicator that knows its memory.
-  const std::unique_ptr<Communicator> world =
-      make_communicator(*backend, {.deadline_seconds = options.exchange_timeout_seconds});
+  const std::unique_ptr<Communicator> world = make_communicator(
+      *backend,
+      {.deadline_seconds = options.exchange_timeout_seconds, .transport = options.transport});
   const std::unique_ptr<ProgressSink> progress = make_progress(options.progress);
   if (world->size() == 1 && !interrupted.empty()) {
     tell_when_interrupted(concat("interrupted; ", interrupted));

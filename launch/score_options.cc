@@ -1,5 +1,6 @@
 #include "launch/score_options.h"
 
+#include "launch/device_options.h"
 #include "launch/option_values.h"
 #include "launch/run_options.h"
 
@@ -41,11 +42,11 @@ OptionGroup request_options(ScoreOptions& o) {
 }  // namespace
 
 OptionTable make_score_option_table(ScoreOptions& options) {
-  return OptionTable(
-      "score", "exact log-probabilities of the tokens of every request",
-      {file_options(options), tokenizer_options(options.run.tokenizer), request_options(options),
-       numerics_options(options.run), execution_options(options.run),
-       tier_options(options.run.tiers), operation_options(options.run)});
+  return OptionTable("score", "exact log-probabilities of the tokens of every request",
+                     {file_options(options), tokenizer_options(options.run.tokenizer),
+                      request_options(options), numerics_options(options.run),
+                      execution_options(options.run), tier_options(options.run.tiers),
+                      device_options(options.run), operation_options(options.run)});
 }
 
 }  // namespace switchyard

@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <utility>
 
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
@@ -8,10 +9,15 @@
 #ifdef SWITCHYARD_WITH_MPI
 #include "parallel/mpi/mpi_communicator.h"
 #endif
+#ifdef SWITCHYARD_WITH_NCCL
+#include "parallel/nccl/nccl_transport.h"
+#endif
 
 namespace switchyard {
+namespace {
 
-std::unique_ptr<Communicator> make_communicator(
+/// Between the hosts of the job's ranks.
+std::unique_ptr<Communicator> make_host_communicator(
     Backend& backend, [[maybe_unused]] const CommunicatorOptions& options) {
   const Launch launch = detect_launch([](const char* name) { return std::getenv(name); });
   if (launch.unconnected_tasks > 1) {
@@ -31,6 +37,23 @@ std::unique_ptr<Communicator> make_communicator(
                "and build again");
   }
   return std::make_unique<LocalCommunicator>(backend);
+#endif
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_communicator(Backend& backend,
+                                                const CommunicatorOptions& options) {
+  std::unique_ptr<Communicator> host = make_host_communicator(backend, options);
+#ifdef SWITCHYARD_WITH_NCCL
+  return choose_transport(std::move(host), backend, options);
+#else
+  if (options.transport == Transport::kNccl) {
+    throw AgreedError(ErrorKind::kUsage,
+                      "--transport nccl: this build has no NCCL; install it beside the CUDA "
+                      "Toolkit, configure and build again, or leave the option out");
+  }
+  return host;
 #endif
 }
 

@@ -1,8 +1,8 @@
 #include "parallel/communicator_host.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -13,51 +13,33 @@ namespace {
 const char* bytes_of(const void* data) { return static_cast<const char*>(data); }
 char* bytes_of(void* data) { return static_cast<char*>(data); }
 
+/// Tells the pieces that the host cannot address, and lets the others have the host's addresses.
 template <typename Piece>
-void translate(const Backend& backend, std::vector<Piece>& pieces) {
+void locate(const Backend& backend, std::vector<Piece>& pieces) {
   for (Piece& piece : pieces) {
     if (piece.bytes == 0) continue;
-    piece.data = bytes_of(backend.host_address(piece.data));
-    SWITCHYARD_CHECK(piece.data != nullptr, "the host cannot address the device's memory");
+    SWITCHYARD_CHECK(piece.data != nullptr, "a collective's buffer is missing");
+    char* const address = bytes_of(backend.host_address(piece.data));
+    piece.place = address == nullptr ? MemoryPlace::kDevice : MemoryPlace::kHost;
+    if (address != nullptr) piece.data = address;
   }
 }
 
 }  // namespace
-
-std::string_view name_of(CollectiveKind kind) {
-  switch (kind) {
-    case CollectiveKind::kAllToAll:
-      return "all-to-all";
-    case CollectiveKind::kAllGather:
-      return "all-gather";
-    case CollectiveKind::kBroadcast:
-      return "broadcast";
-    case CollectiveKind::kBarrier:
-      return "barrier";
-    case CollectiveKind::kSplit:
-      return "split";
-  }
-  return "";
-}
-
-std::string HostCollective::text() const {
-  return concat("'", label.text(), "' (", name_of(kind), ")");
-}
-
-void copy_own_piece(const HostCollective& collective, int rank) {
-  const SendPiece& from = collective.send[static_cast<size_t>(rank)];
-  const RecvPiece& to = collective.recv[static_cast<size_t>(rank)];
-  if (to.bytes > 0 && to.data != from.data) {
-    std::memcpy(to.data, from.data, static_cast<size_t>(to.bytes));
-  }
-}
 
 /// A collective on its way through a stream. A stream that has failed drops its tasks: then the
 /// destructor tells the transport, so that the other ranks do not wait for this one.
 class HostCommunicator::Pending {
  public:
   Pending(HostCommunicator& communicator, HostCollective collective)
-      : communicator_(communicator), collective_(std::move(collective)) {}
+      : communicator_(communicator), collective_(std::move(collective)) {
+    locate(communicator_.backend_, collective_.send);
+    locate(communicator_.backend_, collective_.recv);
+    if (communicator_.reach_ == TransportReach::kAnyMemory) return;
+    plan_.emplace(collective_, communicator_.rank_);
+    // Here and not in the task: devices do not like allocations beside their work.
+    if (plan_->bytes() > 0) stage_ = communicator_.staging_.take(plan_->bytes());
+  }
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
   ~Pending() {
@@ -66,19 +48,23 @@ class HostCommunicator::Pending {
 
   void run() {
     started_ = true;
-    translate(communicator_.backend_, collective_.send);
-    translate(communicator_.backend_, collective_.recv);
+    const bool is_staged = stage_.data() != nullptr;
+    if (is_staged) plan_->fill(communicator_.backend_, stage_.data(), collective_);
     communicator_.run(collective_);
+    if (is_staged) plan_->drain(communicator_.backend_, stage_.data());
+    stage_.give_back();
   }
 
  private:
   HostCommunicator& communicator_;
   HostCollective collective_;
+  std::optional<StagingPlan> plan_;
+  StagingPool::Lease stage_;
   bool started_ = false;
 };
 
-HostCommunicator::HostCommunicator(Backend& backend, int rank, int size)
-    : backend_(backend), rank_(rank), size_(size) {
+HostCommunicator::HostCommunicator(Backend& backend, int rank, int size, TransportReach reach)
+    : backend_(backend), rank_(rank), size_(size), reach_(reach), staging_(backend) {
   SWITCHYARD_CHECK(rank >= 0 && rank < size, "rank ", rank, " of ", size);
 }
 
@@ -101,19 +87,12 @@ void HostCommunicator::enqueue(Stream& stream, HostCollective collective) {
 void HostCommunicator::all_to_all_v(Stream& stream, const AllToAllArgs& args,
                                     const CollectiveLabel& label) {
   const size_t ranks = static_cast<size_t>(size_);
-  const size_t self = static_cast<size_t>(rank_);
-  SWITCHYARD_CHECK(args.send_rows.size() == ranks && args.recv_rows.size() == ranks, label.text(),
-                   ": counts for ", args.send_rows.size(), " and ", args.recv_rows.size(), " of ",
-                   ranks, " ranks");
-  SWITCHYARD_CHECK(args.send_rows[self] == args.recv_rows[self], label.text(), ": rank ", rank_,
-                   " keeps ", args.send_rows[self], " rows but expects ", args.recv_rows[self]);
+  check_all_to_all(args, rank_, size_, label);
   HostCollective collective = make_collective(CollectiveKind::kAllToAll, label);
   collective.row_bytes = args.row_bytes;
   const char* from = bytes_of(args.send);
   char* to = bytes_of(args.recv);
   for (size_t r = 0; r < ranks; ++r) {
-    SWITCHYARD_CHECK(args.row_bytes >= 0 && args.send_rows[r] >= 0 && args.recv_rows[r] >= 0,
-                     label.text(), ": a negative count for rank ", r);
     collective.send[r] = {from, args.send_rows[r] * args.row_bytes};
     collective.recv[r] = {to, args.recv_rows[r] * args.row_bytes};
     if (from != nullptr) from += collective.send[r].bytes;
@@ -130,12 +109,10 @@ void HostCommunicator::all_gather(Stream& stream, const void* send, void* recv, 
 void HostCommunicator::all_gather_v(Stream& stream, const void* send, void* recv,
                                     const std::vector<int64_t>& bytes_of_rank,
                                     const CollectiveLabel& label) {
-  SWITCHYARD_CHECK(bytes_of_rank.size() == static_cast<size_t>(size_), label.text(),
-                   ": counts for ", bytes_of_rank.size(), " of ", size_, " ranks");
+  check_counts(bytes_of_rank, size_, label);
   HostCollective collective = make_collective(CollectiveKind::kAllGather, label);
   char* to = bytes_of(recv);
   for (size_t r = 0; r < bytes_of_rank.size(); ++r) {
-    SWITCHYARD_CHECK(bytes_of_rank[r] >= 0, label.text(), ": a negative count for rank ", r);
     collective.send[r] = {bytes_of(send), bytes_of_rank[static_cast<size_t>(rank_)]};
     collective.recv[r] = {to, bytes_of_rank[r]};
     if (to != nullptr) to += bytes_of_rank[r];

@@ -8,49 +8,23 @@
 #include <vector>
 
 #include "parallel/communicator.h"
+#include "parallel/host_collective.h"
+#include "parallel/staging.h"
 
 namespace switchyard {
 
-enum class CollectiveKind { kAllToAll, kAllGather, kBroadcast, kBarrier, kSplit };
-
-/// "all-to-all", "all-gather", "broadcast", "barrier" or "split".
-std::string_view name_of(CollectiveKind kind);
-
-/// Bytes for one rank, on the host.
-struct SendPiece {
-  const char* data = nullptr;
-  int64_t bytes = 0;
+/// Which memory a transport's run() can address.
+enum class TransportReach : uint8_t {
+  kAnyMemory,   ///< copies by copy_piece()
+  kHostMemory,  ///< what lies in device memory is staged through host memory
 };
-
-/// Place for the bytes of one rank, on the host.
-struct RecvPiece {
-  char* data = nullptr;
-  int64_t bytes = 0;
-};
-
-/// One rank's part in a collective, reduced to what goes to and comes from each rank.
-struct HostCollective {
-  CollectiveKind kind = CollectiveKind::kBarrier;
-  int64_t sequence = 0;   // number of the call on its communicator, the same on every rank
-  int root = 0;           // of a broadcast
-  int64_t row_bytes = 1;  // of an all-to-all
-  CollectiveLabel label;
-  std::vector<SendPiece> send;  // [size]; that of the rank itself is what it keeps
-  std::vector<RecvPiece> recv;  // [size]
-
-  /// "'step 3, layer 1, dispatch' (all-to-all)".
-  std::string text() const;
-};
-
-/// Copies what a rank sends to itself.
-void copy_own_piece(const HostCollective& collective, int rank);
 
 /// Reduces the calls of a Communicator to HostCollectives, which run as host tasks of the given
 /// stream. Calls come from one host thread at a time. Must outlive the work enqueued on it.
 class HostCommunicator : public Communicator {
  public:
-  /// `backend` must outlive the communicator and make its memory addressable by host tasks.
-  HostCommunicator(Backend& backend, int rank, int size);
+  /// `backend` must outlive the communicator.
+  HostCommunicator(Backend& backend, int rank, int size, TransportReach reach);
 
   int rank() const final { return rank_; }
   int size() const final { return size_; }
@@ -63,6 +37,7 @@ class HostCommunicator : public Communicator {
   void broadcast(Stream& stream, void* data, int64_t bytes, int root,
                  const CollectiveLabel& label) final;
   void barrier(Stream& stream, const CollectiveLabel& label) final;
+  int64_t staging_bytes() const final { return staging_.bytes(); }
 
  protected:
   /// What a rank tells the others in a split.
@@ -95,6 +70,8 @@ class HostCommunicator : public Communicator {
   Backend& backend_;
   int rank_;
   int size_;
+  TransportReach reach_;
+  StagingPool staging_;
   int64_t next_sequence_ = 0;
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <string_view>
 
 #include "kernels/base/error.h"
@@ -25,14 +24,13 @@ std::string amount_text(const HostCollective& collective, int64_t bytes) {
   return concat(bytes / collective.row_bytes, " rows of ", collective.row_bytes, " bytes");
 }
 
-void copy_pieces(int rank, const HostCollective& mine,
+void copy_pieces(int rank, const Backend& backend, const HostCollective& mine,
                  const std::vector<const HostCollective*>& parts) {
-  copy_own_piece(mine, rank);
+  copy_own_piece(backend, mine, rank);
   for (size_t r = 0; r < parts.size(); ++r) {
     const RecvPiece& to = mine.recv[r];
     if (to.bytes == 0 || r == static_cast<size_t>(rank)) continue;
-    std::memcpy(to.data, parts[r]->send[static_cast<size_t>(rank)].data,
-                static_cast<size_t>(to.bytes));
+    copy_piece(backend, parts[r]->send[static_cast<size_t>(rank)], to);
   }
 }
 
@@ -89,12 +87,12 @@ RendezvousGroup::~RendezvousGroup() {
   std::erase(world_->groups_, this);
 }
 
-void RendezvousGroup::run(int rank, const HostCollective& mine) {
+void RendezvousGroup::run(int rank, const Backend& backend, const HostCollective& mine) {
   std::unique_lock lock(world_->mutex_);
   Operation& operation = arrive(rank, mine);
   wait_for_peers(lock, operation, mine);
   lock.unlock();
-  copy_pieces(rank, mine, operation.parts);
+  copy_pieces(rank, backend, mine, operation.parts);
   lock.lock();
   // From here every rank is sure to come, failed or not: only copies remain. So nobody may leave
   // (and free its buffers) for another's failure.
@@ -127,8 +125,8 @@ void RendezvousGroup::wait_for_peers(std::unique_lock<std::mutex>& lock, Operati
   // Complete comes before failed: once all have come, peers read this rank's buffers.
   const auto all_here = [&] { return operation.num_arrived == size(); };
   const auto over = [&] { return all_here() || !world_->failure_.empty(); };
-  const double seconds = world_->deadline_seconds_;
-  if (seconds <= 0.0 || mine.label.patience == Patience::kForever) {
+  const double seconds = deadline_of(mine.label.patience, world_->deadline_seconds_);
+  if (seconds <= 0.0) {
     operation.changed.wait(lock, over);
   } else if (!operation.changed.wait_for(lock, std::chrono::duration<double>(seconds), over)) {
     world_->fail_locked(concat("no progress in ", mine.text(), " for ", seconds,

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "parallel/communicator_host.h"
+#include "parallel/host_collective.h"
 
 namespace switchyard {
 
@@ -53,9 +53,10 @@ class RendezvousGroup {
   int job_rank(int rank) const { return job_ranks_[static_cast<size_t>(rank)]; }
   RendezvousWorld& world() const { return *world_; }
 
-  /// Meets the others and copies what they send to `rank`. Returns when nobody uses this rank's
-  /// buffers any more. Throws Error(kPeer) on a mismatch, a failure or an expired deadline.
-  void run(int rank, const HostCollective& mine);
+  /// Meets the others and copies what they send to `rank`, by its `backend`. Returns when nobody
+  /// uses this rank's buffers any more. Throws Error(kPeer) on a mismatch, a failure or an expired
+  /// deadline.
+  void run(int rank, const Backend& backend, const HostCollective& mine);
 
   /// The group of `members` that the split with this sequence number makes for `color`: the same
   /// object for each of them. Each member calls it once.

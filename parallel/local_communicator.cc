@@ -8,7 +8,9 @@ std::unique_ptr<Communicator> LocalCommunicator::split(int /*color*/, int /*key*
 
 void LocalCommunicator::abort(int /*exit_status*/) {}
 
-void LocalCommunicator::run(const HostCollective& collective) { copy_own_piece(collective, 0); }
+void LocalCommunicator::run(const HostCollective& collective) {
+  copy_own_piece(backend(), collective, 0);
+}
 
 void LocalCommunicator::skip(const HostCollective& /*collective*/) noexcept {}
 

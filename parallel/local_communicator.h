@@ -10,7 +10,8 @@ namespace switchyard {
 /// One rank: what it sends, it receives. Makes no MPI call.
 class LocalCommunicator final : public HostCommunicator {
  public:
-  explicit LocalCommunicator(Backend& backend) : HostCommunicator(backend, 0, 1) {}
+  explicit LocalCommunicator(Backend& backend)
+      : HostCommunicator(backend, 0, 1, TransportReach::kAnyMemory) {}
 
   std::string_view transport() const override { return "local"; }
   std::unique_ptr<Communicator> split(int color, int key) override;

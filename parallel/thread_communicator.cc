@@ -35,7 +35,9 @@ class ThreadCommunicator final : public HostCommunicator {
  public:
   ThreadCommunicator(std::shared_ptr<RendezvousGroup> group, int rank, Backend& backend,
                      uint64_t seed)
-      : HostCommunicator(backend, rank, group->size()), group_(std::move(group)), seed_(seed) {}
+      : HostCommunicator(backend, rank, group->size(), TransportReach::kAnyMemory),
+        group_(std::move(group)),
+        seed_(seed) {}
   ~ThreadCommunicator() override { group_->leave(rank()); }
 
   std::string_view transport() const override { return "threads"; }
@@ -57,7 +59,7 @@ class ThreadCommunicator final : public HostCommunicator {
  protected:
   void run(const HostCollective& collective) override {
     delay(seed_, group_->job_rank(rank()), collective.sequence);
-    group_->run(rank(), collective);
+    group_->run(rank(), backend(), collective);
   }
 
   void skip(const HostCollective& collective) noexcept override {

@@ -21,6 +21,33 @@ TokenDispatcher::TokenDispatcher(Backend& backend, Communicator& experts, Stream
   token_index_ = backend_.allocate_tensor(DType::kI32, {sizes_.max_rows});
 }
 
+std::vector<WarmUpPhase> TokenDispatcher::warm_up_phases(int64_t num_counts) {
+  const auto gather_counts = [this, num_counts](const CollectiveLabel& label) {
+    const std::vector<int32_t> mine(static_cast<size_t>(num_counts));
+    std::vector<int32_t> gathered(mine.size() * static_cast<size_t>(size()));
+    experts_.all_gather(exchange_, mine.data(), gathered.data(),
+                        num_counts * int64_t{sizeof(int32_t)}, label);
+    backend_.record(exchange_).synchronize();
+  };
+  // Every pair of buffers of consecutive rounds, as many rows to each rank.
+  const std::vector<int64_t> rows(static_cast<size_t>(size()), sizes_.max_rows / size());
+  const auto send_rounds = [this, rows](const CollectiveLabel& label) {
+    for (int round = 0; round < kSendBuffers * kRecvBuffers; ++round) {
+      exchange(send_[slot_of(round, kSendBuffers)], recv_[slot_of(round, kRecvBuffers)], rows, rows,
+               label);
+    }
+    backend_.record(exchange_).synchronize();
+  };
+  const auto return_rounds = [this, rows](const CollectiveLabel& label) {
+    for (int round = 0; round < kSendBuffers * kRecvBuffers; ++round) {
+      exchange(recv_[slot_of(round, kRecvBuffers)], send_[slot_of(round, kSendBuffers)], rows, rows,
+               label);
+    }
+    backend_.record(exchange_).synchronize();
+  };
+  return {{"counts", gather_counts}, {"dispatch", send_rounds}, {"combine", return_rounds}};
+}
+
 DispatchPlan TokenDispatcher::plan(const LayerPlacement& placement,
                                    std::span<const int32_t> instances, int64_t top_k,
                                    const std::vector<int64_t>& max_experts,

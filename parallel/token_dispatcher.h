@@ -10,6 +10,7 @@
 #include "parallel/communicator.h"
 #include "parallel/dispatch_plan.h"
 #include "parallel/expert_placement.h"
+#include "parallel/warm_up.h"
 
 namespace switchyard {
 
@@ -48,6 +49,10 @@ class TokenDispatcher {
   /// `experts` is the expert-parallel communicator. All references must outlive the dispatcher.
   TokenDispatcher(Backend& backend, Communicator& experts, Stream& compute, Stream& exchange,
                   const DispatcherSizes& sizes);
+
+  /// Its exchanges at their largest, on the buffers of the rounds to come: `num_counts` numbers of
+  /// every rank, rounds to the experts, and back. What the buffers hold is lost.
+  std::vector<WarmUpPhase> warm_up_phases(int64_t num_counts);
 
   int rank() const { return experts_.rank(); }
   int size() const { return experts_.size(); }

@@ -6,6 +6,7 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/log.h"
 #include "kernels/base/text_table.h"
+#include "parallel/warm_up.h"
 #include "runtime/batch_choice.h"
 #include "runtime/host_memory.h"
 #include "runtime/memory_check.h"
@@ -69,6 +70,7 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
     dispatcher_ = std::make_unique<TokenDispatcher>(
         backend_, *experts_, compute_, exchange_,
         DispatcherSizes{config.hidden_size, limits_.exchange_rows});
+    warm_up_exchanges();
     moe_ = std::make_unique<MoeLayer>(MoeLayerParts{
         config, placements_, *cache_, *dispatcher_, *workspace_, backend_, compute_, clock_,
         settings.capacity_fraction, limits_.forecast_rows, settings.observer});
@@ -83,6 +85,16 @@ ModelRuntime::~ModelRuntime() {
   // The compute stream first, for the exchange stream waits for it.
   compute_ = Stream();
   exchange_ = Stream();
+}
+
+void ModelRuntime::warm_up_exchanges() {
+  if (control_.size() == 1) return;
+  int64_t num_counts = 0;
+  for (const LayerPlacement& placement : placements_) {
+    num_counts = std::max<int64_t>(num_counts, placement.num_instances());
+  }
+  // A layer's counts travel with the forecast of the next.
+  warm_up(control_, dispatcher_->warm_up_phases(2 * num_counts));
 }
 
 MemoryTables ModelRuntime::plan_tables(const RuntimeSettings& settings, const Topology& topology) {

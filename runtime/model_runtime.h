@@ -53,6 +53,8 @@ class ModelRuntime {
   /// The tables for as many rows a step as hide a sweep's loading. Collective.
   MemoryTables grow_batch(RuntimeSettings settings, const Topology& topology,
                           TensorSources& sources, const MemoryTables& tables);
+  /// Connects the ranks and shows what their exchanges take. Collective.
+  void warm_up_exchanges();
   void load(const MemoryTables& tables, const RuntimeSettings& settings, const Topology& topology,
             TensorSources& sources);
 

@@ -9,6 +9,8 @@
 
 #include "kernels/backend.h"
 #include "kernels/base/log.h"
+#include "parallel/communicator.h"
+#include "parallel/device_placement.h"
 #include "runtime/eviction_policy.h"
 #include "runtime/model_config.h"
 #include "runtime/progress.h"
@@ -52,7 +54,7 @@ struct TierOptions {
 };
 
 /// The options that `score` and `perplexity` share. Equal on all ranks, except num_threads,
-/// instruction_set, log_level and progress.
+/// instruction_set, device.device, log_level and progress.
 struct RunOptions {
   std::string model;  // directory of the checkpoint
   TokenizerOptions tokenizer;
@@ -76,6 +78,8 @@ struct RunOptions {
   ProgressForm progress = ProgressForm::kAuto;
   double exchange_timeout_seconds = 1800.0;  // deadline of one collective; 0: none
   BackendKind backend = BackendKind::kAuto;
+  DeviceRequest device;  // which GPU
+  Transport transport = Transport::kAuto;
   uint64_t strict_seed = 1;  // of the strict backend's delays
 
   std::string version;  // of this program, for OUT.meta.json

@@ -90,6 +90,8 @@ std::string CudaBackend::description() const {
   return concat("cuda (", facts_.name, ", ", arithmetic_class_, ")");
 }
 
+void CudaBackend::choose() const { check_cuda(cudaSetDevice(device_), "choosing a GPU"); }
+
 DeviceBuffer CudaBackend::allocate(int64_t bytes) {
   SWITCHYARD_CHECK(bytes >= 0, "allocation of ", bytes, " bytes");
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
@@ -125,7 +127,7 @@ HostBuffer CudaBackend::allocate_host(int64_t bytes) {
 }
 
 Stream CudaBackend::make_stream(StreamKind kind) {
-  return Stream(std::make_unique<cuda::CudaQueue>(device_, kind, *clock_));
+  return Stream(std::make_unique<cuda::CudaQueue>(device_, kind, *clock_, failure_));
 }
 
 Event CudaBackend::record(Stream& stream) { return queue_of(stream).record(); }

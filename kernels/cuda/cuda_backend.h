@@ -26,6 +26,12 @@ class CudaBackend final : public CheckedBackend {
   void use(Arithmetic arithmetic) override;
   DType key_value_type() const override;
 
+  const DeviceFacts& facts() const { return facts_; }
+  /// Makes it the calling thread's GPU, for libraries that take that.
+  void choose() const;
+  /// For those who give up work that is under way.
+  cuda::DeviceFailure& failure() { return failure_; }
+
   DeviceBuffer allocate(int64_t bytes) override;
   HostBuffer allocate_host(int64_t bytes) override;
   int64_t scratch_bytes() const override;
@@ -91,6 +97,7 @@ class CudaBackend final : public CheckedBackend {
   DeviceFacts facts_;
   std::string arithmetic_class_;
   std::unique_ptr<cuda::ClockOrigin> clock_;
+  cuda::DeviceFailure failure_;
   mutable std::shared_mutex mutex_;
   std::map<const char*, int64_t> blocks_;  // live device memory; guarded by mutex_
 };

@@ -13,14 +13,9 @@ DeviceFacts facts_of(int device) {
   check_cuda(cudaGetDeviceProperties(&properties, device), "asking for a GPU's properties");
   char bus_id[32] = {};
   check_cuda(cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), device), "asking for a GPU's bus id");
-  check_cuda(cudaSetDevice(device), "choosing a GPU");
-  size_t free_bytes = 0;
-  size_t total_bytes = 0;
-  check_cuda(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for a GPU's memory");
   return {.name = properties.name,
           .bus_id = bus_id,
-          .free_bytes = static_cast<int64_t>(free_bytes),
-          .total_bytes = static_cast<int64_t>(total_bytes),
+          .total_bytes = static_cast<int64_t>(properties.totalGlobalMem),
           .compute_capability = properties.major * 10 + properties.minor,
           .num_multiprocessors = properties.multiProcessorCount};
 }
@@ -41,6 +36,14 @@ std::vector<DeviceFacts> cuda_devices() {
   std::vector<DeviceFacts> devices;
   for (int device = 0; device < num_cuda_devices(); ++device) devices.push_back(facts_of(device));
   return devices;
+}
+
+int64_t free_bytes_of(int device) {
+  cuda::check_cuda(cudaSetDevice(device), "choosing a GPU");
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  cuda::check_cuda(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for a GPU's memory");
+  return static_cast<int64_t>(free_bytes);
 }
 
 }  // namespace switchyard

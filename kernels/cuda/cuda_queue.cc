@@ -67,6 +67,7 @@ bool CudaEvent::is_complete() const {
 
 void CudaEvent::synchronize() {
   check_cuda(cudaEventSynchronize(wait_until_issued()), "waiting for the device");
+  failure_.rethrow();
 }
 
 double CudaEvent::completion_time() const {
@@ -74,8 +75,9 @@ double CudaEvent::completion_time() const {
   return event_ == nullptr ? steady_seconds() : origin_.time_of(event_);
 }
 
-CudaQueue::CudaQueue(int device, StreamKind kind, const ClockOrigin& origin)
-    : device_(device), origin_(origin) {
+CudaQueue::CudaQueue(int device, StreamKind kind, const ClockOrigin& origin,
+                     const DeviceFailure& failure)
+    : device_(device), origin_(origin), failure_(failure) {
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
   int lowest = 0;
   int highest = 0;
@@ -102,6 +104,7 @@ CudaQueue::~CudaQueue() {
 void CudaQueue::issue(const Work& work) {
   if (error_ != nullptr) return;
   try {
+    failure_.rethrow();
     check_cuda(cudaSetDevice(device_), "choosing a GPU");
     work(*this, stream_);
   } catch (...) {
@@ -129,15 +132,16 @@ void CudaQueue::push(std::function<void()> item) {
 
 void CudaQueue::run_on_host(std::function<void()> task) {
   push([this, task = std::move(task)] {
-    issue([&task](CudaQueue&, cudaStream_t stream) {
+    issue([this, &task](CudaQueue&, cudaStream_t stream) {
       check_cuda(cudaStreamSynchronize(stream), "waiting for the device");
+      failure_.rethrow();
       task();
     });
   });
 }
 
 Event CudaQueue::record() {
-  auto state = std::make_shared<CudaEvent>(origin_);
+  auto state = std::make_shared<CudaEvent>(origin_, failure_);
   const auto mark = [this, state] {
     cudaSetDevice(device_);
     state->issue(stream_, error_);

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/cuda/device_failure.h"
 #include "kernels/cuda/staged_copy.h"
 #include "kernels/cuda/upload_ring.h"
 #include "kernels/stream.h"
@@ -38,7 +39,8 @@ class ClockOrigin {
 /// A point of a CudaQueue's order. First the host issues it, then the device reaches it.
 class CudaEvent final : public Event::State {
  public:
-  explicit CudaEvent(const ClockOrigin& origin) : origin_(origin) {}
+  CudaEvent(const ClockOrigin& origin, const DeviceFailure& failure)
+      : origin_(origin), failure_(failure) {}
   ~CudaEvent() override;
   bool is_complete() const override;
   void synchronize() override;
@@ -52,6 +54,7 @@ class CudaEvent final : public Event::State {
 
  private:
   const ClockOrigin& origin_;
+  const DeviceFailure& failure_;
   mutable std::mutex mutex_;
   mutable std::condition_variable issued_;
   cudaEvent_t event_ = nullptr;  // set when issued without an error
@@ -69,7 +72,8 @@ class CudaQueue final : public Stream::Queue {
   /// Issues work to the stream; may use scratch() and upload(). Must not wait.
   using Work = std::function<void(CudaQueue& queue, cudaStream_t stream)>;
 
-  CudaQueue(int device, StreamKind kind, const ClockOrigin& origin);
+  /// `origin` and `failure` are the device's and must outlive the queue.
+  CudaQueue(int device, StreamKind kind, const ClockOrigin& origin, const DeviceFailure& failure);
   ~CudaQueue() override;
 
   void submit(Work work);
@@ -102,6 +106,7 @@ class CudaQueue final : public Stream::Queue {
 
   const int device_;
   const ClockOrigin& origin_;
+  const DeviceFailure& failure_;
   cudaStream_t stream_ = nullptr;
   void* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;

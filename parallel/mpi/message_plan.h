@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "parallel/communicator_host.h"
+#include "parallel/host_collective.h"
 
 namespace switchyard {
 

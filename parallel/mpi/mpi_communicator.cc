@@ -46,7 +46,7 @@ class MpiCommunicator final : public HostCommunicator {
   MpiCommunicator(std::shared_ptr<MpiThread> mpi, Backend& backend, const MpiOptions& options,
                   std::vector<int> job_ranks, int64_t group)
       : HostCommunicator(backend, position_of(mpi->rank(), job_ranks),
-                         static_cast<int>(job_ranks.size())),
+                         static_cast<int>(job_ranks.size()), TransportReach::kHostMemory),
         mpi_(std::move(mpi)),
         options_(options),
         job_ranks_(std::move(job_ranks)),
@@ -83,10 +83,8 @@ class MpiCommunicator final : public HostCommunicator {
     transfer.tag = tags_.tag(collective.sequence);
     transfer.what = concat("rank ", mpi_->rank(), ": ", collective.text());
     transfer.max_message_bytes = options_.max_message_bytes;
-    if (collective.label.patience == Patience::kDeadline) {
-      transfer.deadline_seconds = options_.deadline_seconds;
-    }
-    mpi_->run(transfer, [&] { copy_own_piece(collective, rank()); });
+    transfer.deadline_seconds = deadline_of(collective.label.patience, options_.deadline_seconds);
+    mpi_->run(transfer, [&] { copy_own_piece(backend(), collective, rank()); });
   }
 
   void skip(const HostCollective& collective) noexcept override {

@@ -222,10 +222,14 @@ void check_concurrent(Backend& backend, Communicator& communicator) {
   const int root = communicator.size() - 1;
   const std::string sent = message(3, root, 0, 5000);
   const bool is_root = communicator.rank() == root;
-  const DeviceBytes data(backend, waiting, is_root ? sent : std::string(sent.size(), '\0'));
+  std::string in_host = is_root ? sent : std::string(sent.size(), '\0');
+  const DeviceBytes data(backend, waiting, in_host);
+  // Over NCCL device memory goes in one order: there only host memory may be late.
+  const bool is_in_host = communicator.transport() == "nccl";
   // The root enters the broadcast only after the exchanges that the others enqueue behind it.
   const auto broadcast = [&] {
-    other->broadcast(waiting, data.data(), 5000, root, label_of(4, "late broadcast"));
+    other->broadcast(waiting, is_in_host ? in_host.data() : data.data(), 5000, root,
+                     label_of(4, "late broadcast"));
   };
   if (!is_root) broadcast();
   const Exchange exchange =
@@ -237,7 +241,8 @@ void check_concurrent(Backend& backend, Communicator& communicator) {
   backend.record(busy).synchronize();
   if (is_root) broadcast();
   expect_bytes(exchange.recv->download(), exchange.expected, "meanwhile");
-  expect_bytes(data.download(), sent, "late broadcast");
+  backend.record(waiting).synchronize();
+  expect_bytes(is_in_host ? in_host : data.download(), sent, "late broadcast");
 }
 
 void check_control_channel(Backend& backend, Communicator& communicator) {
@@ -274,6 +279,27 @@ void check_control_channel(Backend& backend, Communicator& communicator) {
     EXPECT_EQ(e.what(), prefix + "file 'x' is cut short");
   }
   EXPECT_EQ(control.all_sum(1, label), size) << "the channel serves on after an agreed error";
+}
+
+void check_mixed_memory(Backend& backend, Communicator& communicator) {
+  Stream stream = backend.make_stream(StreamKind::kExchange);
+  const int me = communicator.rank();
+  const bool sends_from_host = me % 2 == 0;
+  // Device memory to host memory on even ranks' receiving side, the other way on odd ones.
+  Exchange exchange = make_exchange(backend, stream, communicator, {RowCounts::kRandom, 300, 21});
+  const std::string sent = exchange.send->download();
+  std::string received(exchange.expected.size(), '\0');
+  if (sends_from_host) exchange.args.send = sent.data();
+  if (!sends_from_host) exchange.args.recv = received.data();
+  communicator.all_to_all_v(stream, exchange.args, label_of(6, "mixed exchange"));
+  backend.record(stream).synchronize();
+  expect_bytes(sends_from_host ? exchange.recv->download() : received, exchange.expected, "mixed");
+  const std::string mine = message(4, me, 0, 900);
+  std::string all;
+  for (int r = 0; r < communicator.size(); ++r) all += message(4, r, 0, 900);
+  const DeviceBytes gathered(backend, stream, std::string(all.size(), '\0'));
+  communicator.all_gather(stream, mine.data(), gathered.data(), 900, label_of(6, "mixed gather"));
+  expect_bytes(gathered.download(), all, "mixed gather");
 }
 
 void check_everything(Backend& backend, Communicator& communicator) {

@@ -58,7 +58,11 @@ void check_concurrent(Backend& backend, Communicator& communicator);
 /// All functions of a ControlChannel.
 void check_control_channel(Backend& backend, Communicator& communicator);
 
-/// All of the above.
+/// Collectives whose buffers lie partly in host and partly in device memory, differently on odd and
+/// even ranks.
+void check_mixed_memory(Backend& backend, Communicator& communicator);
+
+/// All of the above that every transport passes: not check_mixed_memory.
 void check_everything(Backend& backend, Communicator& communicator);
 
 }  // namespace switchyard

@@ -19,6 +19,7 @@
 #include "parallel/mpi/mpi_thread.h"
 #include "parallel/topology.h"
 #include "tests/parallel/communicator_checks.h"
+#include "tests/parallel/opaque_backend.h"
 
 namespace switchyard {
 namespace {
@@ -56,6 +57,16 @@ TEST(MpiCommunicatorTest, MovesEveryByteToItsPlace) {
 
 TEST(MpiCommunicatorTest, MovesStrictMemory) {
   check_with(BackendKind::kStrict, MpiOptions().max_message_bytes);
+}
+
+TEST(MpiCommunicatorTest, StagesMemoryThatTheHostCannotAddress) {
+  OpaqueBackend backend;
+  MpiOptions options;
+  options.deadline_seconds = 60.0;
+  const std::unique_ptr<Communicator> world = make_mpi_communicator(mpi(), backend, options);
+  check_everything(backend, *world);
+  check_mixed_memory(backend, *world);
+  EXPECT_EQ(world->staging_bytes() > 0, world->size() > 1);
 }
 
 TEST(MpiCommunicatorTest, CutsLongPiecesIntoMessages) {
