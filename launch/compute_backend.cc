@@ -18,11 +18,14 @@ void warn_of_launch(const std::string& warning, Job& job) {
   }
 }
 
-/// What `auto` comes to: GPUs only where every rank sees one, the same on all ranks. Collective.
-BackendKind agree_on_kind(BackendKind wanted, Job& job) {
+/// Ranks that see a GPU. Collective.
+int64_t count_ranks_with_gpu(Job& job) {
+  return job.control.all_sum(has_backend(BackendKind::kCuda) ? 1 : 0, {.phase = "GPUs"});
+}
+
+/// What `auto` comes to: GPUs only where every rank sees one, the same on all ranks.
+BackendKind choose_kind(BackendKind wanted, int64_t with_gpu, const Job& job) {
   if (wanted != BackendKind::kAuto) return wanted;
-  const CollectiveLabel label{.phase = "choice of the backend"};
-  const int64_t with_gpu = job.control.all_sum(has_backend(BackendKind::kCuda) ? 1 : 0, label);
   if (with_gpu == job.world.size()) return BackendKind::kCuda;
   if (with_gpu > 0 && job.is_root()) {
     log_warning("only ", with_gpu, " of ", job.world.size(),
@@ -53,12 +56,14 @@ std::unique_ptr<Backend> make_compute_backend(const RunOptions& options, Job& jo
   const CpuBudget budget = cpu_budget(job.control, topology);
   warn_of_launch(budget.warning, job);
   BackendOptions backend_options;
-  backend_options.kind = agree_on_kind(options.backend, job);
+  const int64_t with_gpu = count_ranks_with_gpu(job);
+  backend_options.kind = choose_kind(options.backend, with_gpu, job);
   backend_options.instruction_set = options.instruction_set;
   backend_options.num_threads =
       options.num_threads > 0 ? options.num_threads : budget.default_threads;
   backend_options.strict_seed = options.strict_seed;
-  if (backend_options.kind == BackendKind::kCuda && has_backend(BackendKind::kCuda)) {
+  // Where no rank sees a GPU, making the backend tells why.
+  if (backend_options.kind == BackendKind::kCuda && with_gpu > 0) {
     backend_options.device = choose_device(options, topology, job);
   }
   std::unique_ptr<Backend> backend;

@@ -29,17 +29,17 @@ std::vector<WarmUpPhase> TokenDispatcher::warm_up_phases(int64_t num_counts) {
                         num_counts * int64_t{sizeof(int32_t)}, label);
     backend_.record(exchange_).synchronize();
   };
-  // Every pair of buffers of consecutive rounds, as many rows to each rank.
+  // Rounds enough to use every buffer, with as many rows to each rank.
   const std::vector<int64_t> rows(static_cast<size_t>(size()), sizes_.max_rows / size());
   const auto send_rounds = [this, rows](const CollectiveLabel& label) {
-    for (int round = 0; round < kSendBuffers * kRecvBuffers; ++round) {
+    for (int round = 0; round < kSendBuffers; ++round) {
       exchange(send_[slot_of(round, kSendBuffers)], recv_[slot_of(round, kRecvBuffers)], rows, rows,
                label);
     }
     backend_.record(exchange_).synchronize();
   };
   const auto return_rounds = [this, rows](const CollectiveLabel& label) {
-    for (int round = 0; round < kSendBuffers * kRecvBuffers; ++round) {
+    for (int round = 0; round < kSendBuffers; ++round) {
       exchange(recv_[slot_of(round, kRecvBuffers)], send_[slot_of(round, kSendBuffers)], rows, rows,
                label);
     }

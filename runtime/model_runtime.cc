@@ -95,6 +95,10 @@ void ModelRuntime::warm_up_exchanges() {
   }
   // A layer's counts travel with the forecast of the next.
   warm_up(control_, dispatcher_->warm_up_phases(2 * num_counts));
+  const int64_t staged = experts_->staging_bytes();
+  if (control_.rank() == 0 && staged > 0) {
+    log_info("rows of rank 0 travel through ", format_byte_size(staged), " of host memory");
+  }
 }
 
 MemoryTables ModelRuntime::plan_tables(const RuntimeSettings& settings, const Topology& topology) {

@@ -21,6 +21,11 @@ constexpr int kLeastCapability = 80;
 
 DeviceFacts facts_of(int device) {
   const std::vector<DeviceFacts> devices = cuda_devices();
+  if (devices.empty()) {
+    fail_usage(
+        "--backend cuda: this process sees no GPU: there is none, its driver is missing, or "
+        "CUDA_VISIBLE_DEVICES hides it; leave the option out to compute on processors");
+  }
   if (device < 0 || device >= static_cast<int>(devices.size())) {
     fail_usage("--device ", device, ": this process sees ", devices.size(),
                " GPUs (numbered from 0; CUDA_VISIBLE_DEVICES may hide some)");

@@ -32,16 +32,14 @@ struct NcclOrder {
   const Stream::Queue* queue = nullptr;  // that it is on
 };
 
-/// "rank 2" or "ranks 0, 2".
-std::string peers_of(const AllToAllArgs& args, int rank) {
-  std::string list;
-  int num_peers = 0;
-  for (size_t r = 0; r < args.send_rows.size(); ++r) {
-    if (static_cast<int>(r) == rank || (args.send_rows[r] == 0 && args.recv_rows[r] == 0)) continue;
-    list += concat(list.empty() ? "" : ", ", r);
-    ++num_peers;
+/// The ranks with which an all-to-all exchanges rows.
+std::vector<int> peers_of(const AllToAllArgs& args, int rank) {
+  std::vector<int> peers;
+  for (int r = 0; r < static_cast<int>(args.send_rows.size()); ++r) {
+    const auto peer = static_cast<size_t>(r);
+    if (r != rank && args.send_rows[peer] + args.recv_rows[peer] > 0) peers.push_back(r);
   }
-  return (num_peers == 1 ? "rank " : "ranks ") + list;
+  return peers;
 }
 
 bool is_error(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
@@ -177,7 +175,7 @@ void NcclCommunicator::all_gather(Stream& stream, const void* send, void* recv, 
   // From its place: what `send` holds may be host memory, and one form serves both.
   copy(stream, own, send, bytes);
   if (size() == 1) return;
-  exchange(stream, {CollectiveKind::kAllGather, label, "", {}},
+  exchange(stream, {CollectiveKind::kAllGather, label, {}, {}},
            [own, recv, bytes](ncclComm_t comm, cudaStream_t queue) {
              return ncclAllGather(own, recv, static_cast<size_t>(bytes), ncclInt8, comm, queue);
            });
@@ -198,7 +196,7 @@ void NcclCommunicator::all_gather_v(Stream& stream, const void* send, void* recv
   if (total == 0) return host_->all_gather_v(stream, send, recv, bytes_of_rank, label);
   copy(stream, bytes_of(recv) + before, send, bytes_of_rank[self]);
   if (size() == 1) return;
-  exchange(stream, {CollectiveKind::kAllGather, label, "", {}},
+  exchange(stream, {CollectiveKind::kAllGather, label, {}, {}},
            [recv, bytes_of_rank](ncclComm_t comm, cudaStream_t queue) {
              char* to = bytes_of(recv);
              ncclResult_t result = ncclSuccess;
@@ -218,7 +216,9 @@ void NcclCommunicator::broadcast(Stream& stream, void* data, int64_t bytes, int 
   SWITCHYARD_CHECK(root >= 0 && root < size() && bytes > 0, label.text(), ": ", bytes,
                    " bytes from rank ", root, " of ", size());
   if (size() == 1) return;
-  exchange(stream, {CollectiveKind::kBroadcast, label, concat("rank ", root), {}},
+  // The root waits for all others.
+  const std::vector<int> peers = rank() == root ? std::vector<int>() : std::vector<int>{root};
+  exchange(stream, {CollectiveKind::kBroadcast, label, peers, {}},
            [data, bytes, root](ncclComm_t comm, cudaStream_t queue) {
              return ncclBroadcast(data, data, static_cast<size_t>(bytes), ncclInt8, root, comm,
                                   queue);
@@ -239,8 +239,8 @@ void NcclCommunicator::exchange(Stream& stream, WatchedWork work, Calls calls) {
     backend_.wait(stream, order_->last);
   }
   work.begin = backend_.record(stream);
-  const auto give_up = [this, text = work.text()] {
-    fail(concat("cannot take part in ", text, ": its stream failed before"));
+  const auto give_up = [this, what = work] {
+    fail(concat("cannot take part in ", what.text(), ": its stream failed before"));
     handle_->abort();
   };
   watcher_->begin_with(std::move(work));

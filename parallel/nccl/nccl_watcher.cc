@@ -7,6 +7,18 @@
 #include "kernels/base/steady_seconds.h"
 
 namespace switchyard {
+namespace {
+
+/// "rank 2" or "ranks 0, 2".
+std::string text_of(const std::vector<int>& ranks) {
+  if (ranks.empty()) return "the other ranks";
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (size_t i = 0; i < ranks.size(); ++i) text += concat(i == 0 ? "" : ", ", ranks[i]);
+  return text;
+}
+
+}  // namespace
+
 std::string WatchedWork::text() const {
   return concat("'", label.text(), "' (", name_of(kind), " over NCCL)");
 }
@@ -76,7 +88,7 @@ std::string NcclWatcher::lateness(Entry& entry) const {
   const double deadline = deadline_of(entry.work.label.patience, deadline_seconds_);
   if (deadline <= 0.0 || steady_seconds() - entry.since <= deadline) return "";
   return concat("no end after ", deadline, " s ", place_text(), ", waiting for ",
-                entry.work.peers.empty() ? "the other ranks" : entry.work.peers,
+                text_of(entry.work.peers),
                 "; every rank that waits tells its own place, one that tells none has not come");
 }
 

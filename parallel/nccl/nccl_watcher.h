@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/stream.h"
@@ -20,8 +21,8 @@ namespace switchyard {
 struct WatchedWork {
   CollectiveKind kind = CollectiveKind::kBarrier;
   CollectiveLabel label;
-  std::string peers;  // whom it waits for, "" for all
-  Event begin;        // when the device comes to it
+  std::vector<int> peers;  // ranks that it waits for; empty: all others
+  Event begin;             // when the device comes to it
 
   /// "'step 3, layer 1, dispatch' (all-to-all over NCCL)".
   std::string text() const;

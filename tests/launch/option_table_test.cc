@@ -107,6 +107,20 @@ TEST(OptionTable, EveryOptionIsStored) {
   EXPECT_EQ(options.run.log_level, LogLevel::kWarning);
 }
 
+TEST(OptionTable, GpusAreChosenOrGiven) {
+  const RunOptions chosen = parse({}).run;
+  EXPECT_EQ(chosen.device.device, std::nullopt);
+  EXPECT_EQ(chosen.device.sharing, DeviceSharing::kRefused);
+  EXPECT_EQ(chosen.transport, Transport::kAuto);
+  const RunOptions given = parse({"--device", "3", "--share-devices", "--transport", "mpi"}).run;
+  EXPECT_EQ(given.device.device, 3);
+  EXPECT_EQ(given.device.sharing, DeviceSharing::kAllowed);
+  EXPECT_EQ(given.transport, Transport::kMpi);
+  EXPECT_EQ(parse({"--device", "auto"}, "device: 2\n").run.device.device, std::nullopt);
+  EXPECT_THAT(usage_error([] { parse({"--device", "-1"}); }), testing::HasSubstr("--device"));
+  EXPECT_THAT(usage_error([] { parse({"--transport", "tcp"}); }), testing::HasSubstr("nccl"));
+}
+
 TEST(OptionTable, ReportsGoToFiles) {
   const ScoreOptions options = parse({"--stats", "s.json", "--trace", "t.json"});
   EXPECT_EQ(options.run.stats_file, "s.json");
