@@ -6,6 +6,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/exactness_probe.h"
 #include "kernels/cuda/packing.h"
 #include "kernels/cuda/pinned_memory.h"
 
@@ -61,6 +62,7 @@ CudaBackend::CudaBackend(const BackendOptions& options)
       arithmetic_class_(class_of(options.arithmetic, facts_.compute_capability)) {
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
   clock_ = std::make_unique<cuda::ClockOrigin>();
+  probe_exactness();
 }
 
 CudaBackend::~CudaBackend() = default;
@@ -77,6 +79,14 @@ std::vector<ArithmeticClass> CudaBackend::arithmetic_classes() const {
 void CudaBackend::use(Arithmetic arithmetic) {
   arithmetic_ = arithmetic;
   arithmetic_class_ = class_of(arithmetic, facts_.compute_capability);
+  probe_exactness();
+}
+
+void CudaBackend::probe_exactness() {
+  if (arithmetic_ == Arithmetic::kFp32) return;
+  choose();
+  cuda::CudaQueue queue(device_, StreamKind::kCompute, *clock_, failure_);
+  cuda::check_exactness(queue, arithmetic_);
 }
 
 DType CudaBackend::key_value_type() const {

@@ -79,6 +79,8 @@ class CudaBackend final : public CheckedBackend {
   void run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs) override;
   void run_grouped_ffn(Stream& stream, std::shared_ptr<const cpu::GroupedFfnCall> call) override;
 
+  /// Of tensor cores, once for each arithmetic that is chosen.
+  void probe_exactness();
   void* resolve(const void* pointer, int64_t bytes) const override;
   bool is_device_only(const void* pointer) const override { return find(pointer, 1); }
   /// Enqueues launch(queue).

@@ -4,23 +4,27 @@
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/grouped_ffn.h"
-#include "kernels/cuda/panel_products.h"
+#include "kernels/cuda/products.h"
 
 namespace switchyard {
 
 using cuda::CudaQueue;
 
 void CudaBackend::run_matmul(Stream& stream, const cpu::HostMatmul& args) {
-  submit(stream, [args](CudaQueue& queue) { cuda::panel_products(queue, {args}); });
+  run_matmuls(stream, {args});
 }
 
 void CudaBackend::run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs) {
-  submit(stream, [jobs = std::move(jobs)](CudaQueue& queue) { cuda::panel_products(queue, jobs); });
+  submit(stream, [jobs = std::move(jobs), arithmetic = arithmetic_](CudaQueue& queue) {
+    void* const scratch = queue.scratch(cuda::product_scratch_bytes(jobs, arithmetic));
+    cuda::products(queue, jobs, arithmetic, scratch);
+  });
 }
 
 void CudaBackend::run_grouped_ffn(Stream& stream, std::shared_ptr<const cpu::GroupedFfnCall> call) {
-  submit(stream,
-         [call = std::move(call)](CudaQueue& queue) { cuda::grouped_ffn(queue, call->args); });
+  submit(stream, [call = std::move(call), arithmetic = arithmetic_](CudaQueue& queue) {
+    cuda::grouped_ffn(queue, call->args, arithmetic);
+  });
 }
 
 }  // namespace switchyard

@@ -1,18 +1,24 @@
 #include "kernels/cuda/grouped_ffn.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/panel_products.h"
+#include "kernels/cuda/products.h"
 
 namespace switchyard::cuda {
 namespace {
 
+/// Floats of all hidden units.
+int64_t num_units(const cpu::FfnJobs& jobs) {
+  int64_t floats = 0;
+  for (const cpu::HostMatmul& down : jobs.down) floats += down.num_rows * down.w.spec.cols;
+  return floats;
+}
+
 /// Puts the hidden units of gated forms into memory of their own, from where the down matrices take
 /// them: threads that wrote in place would overwrite what others still read. One launch for
 /// neighbouring groups of one size.
-void gate_rows(CudaQueue& queue, const FfnForm& form, cpu::FfnJobs& jobs) {
-  int64_t floats = 0;
-  for (const cpu::HostMatmul& down : jobs.down) floats += down.num_rows * down.w.spec.cols;
-  auto* hidden = static_cast<float*>(queue.scratch(floats * size_of(DType::kF32)));
+void gate_rows(CudaQueue& queue, const FfnForm& form, cpu::FfnJobs& jobs, float* hidden) {
   size_t first = 0;
   while (first < jobs.up.size()) {
     const cpu::HostMatmul& up = jobs.up[first];
@@ -35,11 +41,18 @@ void gate_rows(CudaQueue& queue, const FfnForm& form, cpu::FfnJobs& jobs) {
 
 }  // namespace
 
-void grouped_ffn(CudaQueue& queue, const cpu::HostGroupedFfn& args) {
+void grouped_ffn(CudaQueue& queue, const cpu::HostGroupedFfn& args, Arithmetic arithmetic) {
   cpu::FfnJobs jobs = cpu::plan_jobs(args);
-  panel_products(queue, jobs.up);
-  if (args.form.glu != GluLayout::kNone) gate_rows(queue, args.form, jobs);
-  panel_products(queue, jobs.down);
+  const bool is_gated = args.form.glu != GluLayout::kNone;
+  const int64_t partial_bytes = std::max(product_scratch_bytes(jobs.up, arithmetic),
+                                         product_scratch_bytes(jobs.down, arithmetic));
+  const int64_t unit_bytes = is_gated ? num_units(jobs) * size_of(DType::kF32) : 0;
+  // One block for both: a second would replace the first.
+  auto* const scratch = static_cast<char*>(queue.scratch(partial_bytes + unit_bytes));
+  products(queue, jobs.up, arithmetic, scratch);
+  if (is_gated)
+    gate_rows(queue, args.form, jobs, reinterpret_cast<float*>(scratch + partial_bytes));
+  products(queue, jobs.down, arithmetic, scratch);
 }
 
 }  // namespace switchyard::cuda

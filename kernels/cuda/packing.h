@@ -9,7 +9,7 @@
 
 namespace switchyard::cuda {
 
-/// "panel32-1", the CPU's form, for fp32.
+/// "panel32-1", the CPU's form, for every arithmetic: one packed checkpoint serves all.
 std::string_view packing_name(Arithmetic arithmetic);
 
 /// Bytes of a packed matrix, a multiple of 64. Throws Error(kInput) for a type that no matrix has.

@@ -1,0 +1,25 @@
+// Products in the arithmetic of a backend.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cuda/panel_products.h"
+#include "kernels/cuda/tensor_products.h"
+
+namespace switchyard::cuda {
+
+/// Bytes of scratch that products() takes.
+inline int64_t product_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs,
+                                     Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kFp32 ? 0 : tensor_scratch_bytes(jobs);
+}
+
+/// Computes products that do not depend on each other: kFp32 with the CPU's bits, else on tensor
+/// cores.
+inline void products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
+                     Arithmetic arithmetic, void* scratch) {
+  if (arithmetic == Arithmetic::kFp32) return panel_products(queue, jobs);
+  tensor_products(queue, jobs, arithmetic, scratch);
+}
+
+}  // namespace switchyard::cuda

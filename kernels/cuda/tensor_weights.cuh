@@ -1,0 +1,211 @@
+// How tiles of weights come from packed panels into shared memory as 16-bit numbers, for each kind
+// of weight. A tile is kTensorDepth inputs of two panels, [2][kTensorDepth][kPaddedLanes]. fetch()
+// asks global memory for a thread's share, land() rounds it: between the two a block multiplies the
+// tile before, so that 8 KiB of 16-bit weights a block are on their way meanwhile.
+#pragma once
+
+#include "kernels/base/device_code.h"
+#include "kernels/cpu/quantized_layout.h"
+#include "kernels/cuda/instructions/mma.cuh"
+#include "kernels/cuda/lane_vec.cuh"
+#include "kernels/cuda/tensor_products.h"
+
+namespace switchyard::cuda {
+
+inline constexpr int kPanelLanes = static_cast<int>(cpu::kPanelWidth);
+inline constexpr int kTensorPanels = kTensorOutputs / kPanelLanes;
+inline constexpr int kTensorThreads = 128;
+/// Numbers from one input of a panel to the next: 80 bytes put the 8 rows that load_transposed()
+/// reads at a time on different banks.
+inline constexpr int kPaddedLanes = kPanelLanes + 8;
+inline constexpr int kWeightHalves = kTensorPanels * kTensorDepth * kPaddedLanes;
+
+/// What operands are rounded to.
+struct Bf16Numbers {
+  __device__ static uint32_t pack(float low, float high) { return pack_bf16(low, high); }
+  __device__ static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t low,
+                                  uint32_t high) {
+    multiply_bf16(c, a, low, high);
+  }
+};
+struct Fp16Numbers {
+  __device__ static uint32_t pack(float low, float high) { return pack_f16(low, high); }
+  __device__ static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t low,
+                                  uint32_t high) {
+    multiply_f16(c, a, low, high);
+  }
+};
+
+/// The panels of a tile; null where there is none.
+struct TilePanels {
+  const char* first;
+  const char* second;
+
+  /// Without an array, which would not be in registers.
+  __device__ const char* base(int slot) const { return slot == 0 ? first : second; }
+};
+static_assert(kTensorPanels == 2);
+
+struct PlainF32 {
+  using Element = float;
+  __device__ static float widen(float x) { return x; }
+};
+struct PlainF16 {
+  using Element = uint16_t;
+  __device__ static float widen(uint16_t x) { return widen_f16(x); }
+};
+struct PlainBF16 {
+  using Element = uint16_t;
+  __device__ static float widen(uint16_t x) { return widen_bf16(x); }
+};
+
+/// Numbers as they are: sixteen bytes a load, neighbouring threads on neighbouring ones.
+template <typename Stored>
+class PlainTile {
+ public:
+  __device__ static int64_t panel_bytes(const TensorJob& job) {
+    return job.job.w.spec.cols * kPanelLanes * kElementBytes;
+  }
+
+  __device__ void fetch(const TensorJob& job, const TilePanels& panels, int64_t first_k) {
+    SWITCHYARD_UNROLL
+    for (int i = 0; i < kWords; ++i) {
+      const int word = static_cast<int>(threadIdx.x) + i * kTensorThreads;
+      const char* const base = panels.base(word / kWordsPerPanel);
+      const int64_t at = first_k * kPanelLanes + word % kWordsPerPanel * kPerWord;
+      const bool is_there = base != nullptr && at < job.job.w.spec.cols * kPanelLanes;
+      words_[i] = is_there ? __ldg(reinterpret_cast<const uint4*>(base + at * kElementBytes))
+                           : make_uint4(0, 0, 0, 0);
+    }
+  }
+
+  template <typename Numbers>
+  __device__ void land(uint16_t* tile) const {
+    SWITCHYARD_UNROLL
+    for (int i = 0; i < kWords; ++i) {
+      const int word = static_cast<int>(threadIdx.x) + i * kTensorThreads;
+      const int element = word % kWordsPerPanel * kPerWord;
+      uint16_t* const to =
+          tile + (word / kWordsPerPanel * kTensorDepth + element / kPanelLanes) * kPaddedLanes +
+          element % kPanelLanes;
+      typename Stored::Element numbers[kPerWord];
+      memcpy(numbers, &words_[i], sizeof(numbers));
+      SWITCHYARD_UNROLL
+      for (int j = 0; j < kPerWord; j += 4) {
+        const uint32_t low =
+            Numbers::pack(Stored::widen(numbers[j]), Stored::widen(numbers[j + 1]));
+        const uint32_t high =
+            Numbers::pack(Stored::widen(numbers[j + 2]), Stored::widen(numbers[j + 3]));
+        *reinterpret_cast<uint2*>(to + j) = make_uint2(low, high);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kElementBytes = static_cast<int>(sizeof(typename Stored::Element));
+  static constexpr int kPerWord = 16 / kElementBytes;
+  static constexpr int kWordsPerPanel = kTensorDepth * kPanelLanes / kPerWord;
+  static constexpr int kWords = kTensorPanels * kWordsPerPanel / kTensorThreads;
+  static_assert(kWords * kTensorThreads == kTensorPanels * kWordsPerPanel);
+
+  uint4 words_[kWords];
+};
+
+/// Codes of kBits bits (quantized_layout.h): a thread takes blocks of 8 inputs of one output, with
+/// the scale and the offset of their group. An element is fma(code, scale, offset) in fp32.
+template <int kBits>
+class QuantizedTile {
+ public:
+  __device__ static int64_t panel_bytes(const TensorJob& job) { return job.layout.panel_bytes; }
+
+  __device__ void fetch(const TensorJob& job, const TilePanels& panels, int64_t first_k) {
+    SWITCHYARD_UNROLL
+    for (int i = 0; i < kUnits; ++i) {
+      const int unit = static_cast<int>(threadIdx.x) + i * kTensorThreads;
+      const char* const panel = panels.base(unit / kPanelLanes % kTensorPanels);
+      const int64_t k = first_k + unit / (kPanelLanes * kTensorPanels) * cpu::kCodesPerBlock;
+      units_[i] = Unit{};
+      if (panel != nullptr && k < job.job.w.spec.cols) {
+        units_[i] = load(job.layout, panel, static_cast<int>(k), unit % kPanelLanes);
+      }
+    }
+  }
+
+  template <typename Numbers>
+  __device__ void land(uint16_t* tile) const {
+    constexpr int kBlock = static_cast<int>(cpu::kCodesPerBlock);
+    SWITCHYARD_UNROLL
+    for (int i = 0; i < kUnits; ++i) {
+      const int unit = static_cast<int>(threadIdx.x) + i * kTensorThreads;
+      const int column = unit % (kPanelLanes * kTensorPanels);
+      const int input = unit / (kPanelLanes * kTensorPanels) * kBlock;
+      uint16_t* to = tile + (column / kPanelLanes * kTensorDepth + input) * kPaddedLanes +
+                     column % kPanelLanes;
+      SWITCHYARD_UNROLL
+      for (int j = 0; j < kBlock; j += 2) {
+        const uint32_t both = Numbers::pack(element(units_[i], j), element(units_[i], j + 1));
+        to[j * kPaddedLanes] = static_cast<uint16_t>(both);
+        to[(j + 1) * kPaddedLanes] = static_cast<uint16_t>(both >> 16);
+      }
+    }
+  }
+
+ private:
+  struct Unit {
+    uint32_t low, high;
+    float scale, offset;
+  };
+
+  /// Of input `i` of a block.
+  __device__ static float element(const Unit& unit, int i) {
+    const uint32_t word = kBits == 8 && i >= 4 ? unit.high : unit.low;
+    const uint32_t code = word >> (kBits == 8 ? i % 4 * 8 : i * kBits) & ((1u << kBits) - 1);
+    return fmaf(static_cast<float>(code), unit.scale, unit.offset);
+  }
+
+  __device__ static Unit load(const cpu::QuantizedLayout& layout, const char* panel, int k,
+                              int lane) {
+    const int group_size = static_cast<int>(layout.group);
+    const int number = k / group_size;
+    const char* const group = panel + layout.header_bytes + number * layout.group_bytes;
+    const char* const block = group + layout.scales_bytes +
+                              (k - number * group_size) / cpu::kCodesPerBlock * layout.block_bytes;
+    Unit unit = {};
+    if constexpr (kBits == 8 || kBits == 4) {
+      const auto* const words = reinterpret_cast<const uint32_t*>(block);
+      unit.low = __ldg(words + lane);
+      if constexpr (kBits == 8) unit.high = __ldg(words + kPanelLanes + lane);
+    } else {
+      unit.low = __ldg(reinterpret_cast<const uint16_t*>(block) + lane);
+      if constexpr (kBits == 3) {
+        const auto* const high = reinterpret_cast<const uint8_t*>(block) + 2 * kPanelLanes;
+        unit.low |= uint32_t{__ldg(high + lane)} << 16;
+      }
+    }
+    load_scale(panel, group, lane, unit);
+    return unit;
+  }
+
+  __device__ static void load_scale(const char* panel, const char* group, int lane, Unit& unit) {
+    if constexpr (cpu::has_coded_scales(kBits)) {
+      const auto* const codes = reinterpret_cast<const uint8_t*>(group);
+      const auto root = static_cast<float>(__ldg(codes + lane));
+      const auto zero = static_cast<float>(__ldg(codes + kPanelLanes + lane));
+      unit.scale = __ldg(reinterpret_cast<const float*>(panel) + lane) * (root * root);
+      constexpr float kZeroStep = cpu::kZeroStep<kBits>;
+      unit.offset = (zero * -kZeroStep) * unit.scale;
+    } else {
+      const uint32_t scale = __ldg(reinterpret_cast<const uint16_t*>(group) + lane);
+      unit.scale = float_of_bits(scale << cpu::kScaleShift);
+      unit.offset = __ldg(reinterpret_cast<const float*>(group + 2 * kPanelLanes) + lane);
+    }
+  }
+
+  static constexpr int kUnits = kTensorPanels * kPanelLanes * kTensorDepth /
+                                static_cast<int>(cpu::kCodesPerBlock) / kTensorThreads;
+  static_assert(kUnits >= 1);
+
+  Unit units_[kUnits];
+};
+
+}  // namespace switchyard::cuda
