@@ -89,18 +89,6 @@ void CudaBackend::probe_exactness() {
   cuda::check_exactness(queue, arithmetic_);
 }
 
-DType CudaBackend::key_value_type() const {
-  switch (arithmetic_) {
-    case Arithmetic::kFp32:
-      break;
-    case Arithmetic::kBf16:
-      return DType::kBF16;
-    case Arithmetic::kFp16:
-      return DType::kF16;
-  }
-  return DType::kF32;
-}
-
 std::string CudaBackend::description() const {
   return concat("cuda (", facts_.name, ", ", arithmetic_class_, ")");
 }
