@@ -36,16 +36,19 @@ __device__ float largest_of_block(float mine, float* shared) {
   return largest;
 }
 
-/// A block a segment of a row. The exponentials, which take the time, are everybody's; then sixteen
-/// threads add them in the CPU's lanes.
-__global__ void segment_kernel(const float* logits, int64_t vocabulary, Segment* segments) {
+/// A block a segment of a row, along the one axis of a grid that has no limit of 65,535. The
+/// exponentials, which take the time, are everybody's; then sixteen threads add them in the CPU's
+/// lanes.
+__global__ void segment_kernel(const float* logits, int64_t vocabulary, int64_t num_segments,
+                               Segment* segments) {
   __shared__ float terms[kVocabularyPerSegment];
   __shared__ float shared[kThreads / 32];
   __shared__ int is_finite;
-  const int64_t first = int64_t{blockIdx.x} * kVocabularyPerSegment;
+  const int64_t row = blockIdx.x / num_segments;
+  const int64_t first = blockIdx.x % num_segments * kVocabularyPerSegment;
   const int64_t rest = vocabulary - first;
   const int64_t count = rest < kVocabularyPerSegment ? rest : kVocabularyPerSegment;
-  const float* const x = logits + int64_t{blockIdx.y} * vocabulary + first;
+  const float* const x = logits + row * vocabulary + first;
   if (threadIdx.x == 0) is_finite = 1;
   __syncthreads();
   float largest = -cpu::kInfinity;
@@ -64,7 +67,7 @@ __global__ void segment_kernel(const float* logits, int64_t vocabulary, Segment*
   }
   const float total = reduce_add(sum);
   if (threadIdx.x > 0) return;
-  segments[int64_t{blockIdx.y} * gridDim.x + blockIdx.x] = {largest, total, is_finite};
+  segments[blockIdx.x] = {largest, total, is_finite};
 }
 
 __device__ cpu::LogNormaliser join_segments(const Segment* segments, int64_t count) {
@@ -156,8 +159,8 @@ void log_probs(cudaStream_t stream, const cpu::LogProbsParams& params, void* scr
   const int64_t num_segments = segments_of(params.vocabulary);
   auto* const segments = static_cast<Segment*>(scratch);
   const auto rows = static_cast<unsigned>(params.num_rows);
-  launch(segment_kernel, {dim3(static_cast<unsigned>(num_segments), rows), kThreads}, stream,
-         params.logits, params.vocabulary, segments);
+  launch(segment_kernel, {rows * static_cast<unsigned>(num_segments), kThreads}, stream,
+         params.logits, params.vocabulary, num_segments, segments);
   launch(row_kernel, {rows, kThreads}, stream, params, static_cast<const Segment*>(segments),
          num_segments);
 }

@@ -16,6 +16,8 @@ struct Row {
   int32_t* ids;         // [top_k]
   float* scores;        // [num_experts] what decides
   float* groups;        // [num_groups] their scores
+  float* kept_scores;   // [kept_groups] for a choice one by one
+  int32_t* kept;        // [kept_groups]
   uint8_t* open;        // [num_experts] whether it may still be chosen; behind it, of groups
   float largest;        // of the logits, NaN if one is
 };
@@ -60,8 +62,24 @@ __device__ void fill(uint8_t* flags, int64_t count, uint8_t value) {
   for (int64_t i = lane_number(); i < count; i += 16) flags[i] = value;
 }
 
+/// Whether numbers have an order (kNan: some are NaN, and only a list that takes one after the
+/// other, as the CPU's, tells which are chosen).
+enum class Order { kNan, kTotal };
+
+/// The best groups, one by one.
+__device__ void open_groups_one_by_one(const Row& row, int64_t size) {
+  const RouterSettings& settings = row.params.settings;
+  if (lane_number() == 0) {
+    cpu::TopList<LaneVec> best{row.kept_scores, row.kept, settings.kept_groups};
+    for (int64_t g = 0; g < settings.num_groups; ++g) best.offer(row.groups[g], g);
+  }
+  meet();
+  for (int64_t i = 0; i < settings.kept_groups; ++i) fill(row.open + row.kept[i] * size, size, 1);
+  meet();
+}
+
 /// Opens the experts of the best groups only.
-__device__ void open_best_groups(const Row& row) {
+__device__ void open_best_groups(const Row& row, Order order) {
   const RouterSettings& settings = row.params.settings;
   const int64_t size = settings.num_experts / settings.num_groups;
   uint8_t* const open_groups = row.open + settings.num_experts;
@@ -71,6 +89,10 @@ __device__ void open_best_groups(const Row& row) {
   fill(open_groups, settings.num_groups, 1);
   fill(row.open, settings.num_experts, 0);
   meet();
+  if (order == Order::kNan) {
+    open_groups_one_by_one(row, size);
+    return;
+  }
   take_largest(row.groups, open_groups, settings.num_groups, settings.kept_groups,
                [&](int64_t, int32_t group) { fill(row.open + group * size, size, 1); });
 }
@@ -91,6 +113,8 @@ __device__ void choose_one_by_one(const Row& row) {
 __device__ void choose_top_k(const Row& row, const cpu::Scoring<LaneVec>& scoring) {
   const cpu::RouteParams& params = row.params;
   const RouterSettings& settings = params.settings;
+  // Infinite logits make NaN too: as scores, and as sums of a group's.
+  bool has_nan = !(row.largest * 0.0f == 0.0f);
   for (int64_t e = lane_number(); e < settings.num_experts; e += 16) {
     float score = row.logits[e];
     if (!params.chooses_by_logits()) {
@@ -98,11 +122,13 @@ __device__ void choose_top_k(const Row& row, const cpu::Scoring<LaneVec>& scorin
       if (params.selection_bias != nullptr) score += params.selection_bias[e];
     }
     row.scores[e] = score;
+    has_nan = has_nan || score != score;
   }
+  const Order order = lane_bits(LaneMask{has_nan}) != 0 ? Order::kNan : Order::kTotal;
   fill(row.open, settings.num_experts, 1);
   meet();
-  if (settings.num_groups > 1) open_best_groups(row);
-  if (row.largest != row.largest) {
+  if (settings.num_groups > 1) open_best_groups(row, order);
+  if (order == Order::kNan) {
     choose_one_by_one(row);
   } else {
     take_largest(row.scores, row.open, settings.num_experts, settings.top_k,
@@ -181,16 +207,20 @@ __global__ void route_kernel(cpu::RouteParams params, char* scratch, int64_t scr
   if (number >= params.num_tokens) return;
   const RouterSettings& settings = params.settings;
   auto* const floats = reinterpret_cast<float*>(scratch + number * scratch_bytes);
+  float* const groups = floats + settings.num_experts;
+  float* const kept_scores = groups + settings.num_groups;
+  float* const kept = kept_scores + settings.num_groups;
   const float* const logits = params.logits + number * settings.num_experts;
-  const Row row{
-      .params = params,
-      .logits = logits,
-      .weights = params.topk_weights + number * settings.top_k,
-      .ids = params.topk_idx + number * settings.top_k,
-      .scores = floats,
-      .groups = floats + settings.num_experts,
-      .open = reinterpret_cast<uint8_t*>(floats + settings.num_experts + settings.num_groups),
-      .largest = cpu::row_maximum<LaneVec>(logits, settings.num_experts)};
+  const Row row{.params = params,
+                .logits = logits,
+                .weights = params.topk_weights + number * settings.top_k,
+                .ids = params.topk_idx + number * settings.top_k,
+                .scores = floats,
+                .groups = groups,
+                .kept_scores = kept_scores,
+                .kept = reinterpret_cast<int32_t*>(kept),
+                .open = reinterpret_cast<uint8_t*>(kept + settings.num_groups),
+                .largest = cpu::row_maximum<LaneVec>(logits, settings.num_experts)};
   if (settings.selector == GateSelector::kSparseMixer) {
     choose_sparse_mixer(row);
   } else {
@@ -206,8 +236,8 @@ __global__ void route_kernel(cpu::RouteParams params, char* scratch, int64_t scr
 }  // namespace
 
 int64_t route_scratch_bytes(const RouterSettings& settings) {
-  // A float and a flag for each expert and group; rows begin at whole floats.
-  return 4 * (settings.num_experts + settings.num_groups) +
+  // A float for each expert, three for each group, a flag for each; rows begin at whole floats.
+  return 4 * (settings.num_experts + 3 * settings.num_groups) +
          (settings.num_experts + settings.num_groups + 3) / 4 * 4;
 }
 

@@ -33,7 +33,12 @@ constexpr int kMaxThreads = 1024;
 // Polls in a row of one block without anything else happening: then it hangs.
 constexpr int64_t kMostPolls = 10'000'000;
 
-std::atomic<uint64_t> block_order_seed{0};
+/// CUDA_EMULATION_SEED runs a whole test program with shuffled blocks.
+uint64_t seed_of_environment() {
+  const char* const text = std::getenv("CUDA_EMULATION_SEED");
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+}
+std::atomic<uint64_t> block_order_seed{seed_of_environment()};
 
 /// An asynchronous copy on its way.
 struct Copy {

@@ -105,5 +105,31 @@ TEST(Route, NanAndInfinityStayVisibleAndIndicesValid) {
   }
 }
 
+// Which experts a list chooses among NaN follows from the order of offers alone.
+TEST(Route, NanAndInfinityChooseTheSameExpertsOnAllVariants) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const GateScore score : {GateScore::kSoftmax, GateScore::kSigmoid}) {
+    for (const int64_t num_groups : {1, 4}) {
+      RouterSettings settings{24, 5};
+      settings.score = score;
+      settings.num_groups = num_groups;
+      settings.kept_groups = num_groups == 1 ? 1 : 2;
+      settings.group_score = GroupScore::kTopTwo;
+      std::vector<float> logits = random_floats(24 * 24, 11, 4.0f);
+      for (size_t row = 0; row < 24; ++row) {
+        const float bad[] = {nan, infinity, -infinity};
+        for (size_t i = 0; i <= row; i += 2) logits[row * 24 + (i * 7) % 24] = bad[row % 3];
+      }
+      same_on_all_variants([&](TestDevice& device) {
+        const Routed routed = run(device, logits, settings);
+        std::vector<float> all(routed.idx.begin(), routed.idx.end());
+        for (const float weight : routed.weights) all.push_back(std::isnan(weight) ? -1 : weight);
+        return all;
+      });
+    }
+  }
+}
+
 }  // namespace
 }  // namespace switchyard::testing
