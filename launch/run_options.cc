@@ -1,5 +1,7 @@
 #include "launch/run_options.h"
 
+#include <limits>
+
 #include "kernels/quantization.h"
 #include "launch/option_values.h"
 
@@ -249,6 +251,12 @@ OptionGroup execution_options(RunOptions& o) {
   const auto set_exchange_buffer = [&o](const std::string& text) {
     o.exchange_buffer_bytes = parse_bytes(text, kSmallestExchangeBuffer);
   };
+  const auto set_ranks_per_node = [&o](const std::string& text) {
+    o.exchange.ranks_per_node.reset();
+    if (text == "auto") return;
+    o.exchange.ranks_per_node =
+        static_cast<int>(parse_whole_number(text, 1, std::numeric_limits<int>::max()));
+  };
   return {
       "Execution (no result depends on these)",
       {threads_option(o.num_threads),
@@ -264,6 +272,20 @@ OptionGroup execution_options(RunOptions& o) {
         .help = "send and receive buffers of each rank; those of the experts that compute on these "
                 "rows come on top; a smaller one takes more rounds",
         .set = set_exchange_buffer},
+       {.name = "exchange",
+        .value_name = "auto|direct|two-level",
+        .default_text = "auto",
+        .help = "how rows travel: straight to their experts' ranks, or each token once to a node "
+                "and on inside it; auto: two-level where several nodes have several ranks",
+        .set = store_choice(o.exchange.kind, {{"auto", ExchangeKind::kAuto},
+                                              {"direct", ExchangeKind::kDirect},
+                                              {"two-level", ExchangeKind::kTwoLevel}})},
+       {.name = "ranks-per-node",
+        .value_name = "N",
+        .default_text = "auto",
+        .help = "take so many consecutive ranks as a node in the exchange; auto: the machines they "
+                "run on",
+        .set = set_ranks_per_node},
        {.name = "placement",
         .value_name = "FILE",
         .default_text = "contiguous",

@@ -25,7 +25,8 @@ OptionGroup tokenizer_options(TokenizerOptions& options);
 OptionGroup numerics_options(RunOptions& options);
 /// The same without a capacity, which is a matter of batches of whole sequences.
 OptionGroup generation_numerics_options(RunOptions& options);
-/// --threads, --max-batch-tokens, --exchange-buffer, --placement, --load-readers-per-node,
+/// --threads, --max-batch-tokens, --exchange-buffer, --exchange, --ranks-per-node, --placement,
+/// --load-readers-per-node,
 /// --instruction-set.
 OptionGroup execution_options(RunOptions& options);
 /// --expert-budget, --cache-policy, --prefetch and what belongs to them.

@@ -10,13 +10,6 @@
 namespace switchyard {
 namespace {
 
-/// Rows that one source sends to one instance in the running round.
-struct Transfer {
-  int source;
-  int64_t instance;
-  int64_t rows;
-};
-
 /// The greedy distribution of rows to rounds, the same on every rank.
 class RoundBuilder {
  public:
@@ -35,6 +28,7 @@ class RoundBuilder {
   std::vector<Transfer> next_round() {
     const int num_ranks = placement_.num_ranks();
     send_budget_.assign(static_cast<size_t>(num_ranks), limits_.max_rows);
+    gateway_budget_ = send_budget_;
     std::vector<Transfer> transfers;
     for (int i = 0; i < num_ranks; ++i) fill_owner((i + round_) % num_ranks, transfers);
     ++round_;
@@ -65,8 +59,10 @@ class RoundBuilder {
     for (int source = 0; source < placement_.num_ranks(); ++source) {
       int64_t& available = remaining_[index(source, instance)];
       int64_t& send = send_budget_[static_cast<size_t>(source)];
-      const int64_t rows = std::min({available, send, budget - taken});
+      int64_t& pass = gateway_budget_[gateway_of(source, instance)];
+      const int64_t rows = std::min({available, send, pass, budget - taken});
       if (rows == 0) continue;
+      pass -= rows;
       transfers.push_back({source, instance, rows});
       available -= rows;
       send -= rows;
@@ -74,6 +70,13 @@ class RoundBuilder {
     }
     rows_left_ -= taken;
     return taken;
+  }
+
+  /// Without nodes each source is the gateway of all its rows.
+  size_t gateway_of(int source, int64_t instance) const {
+    if (limits_.nodes == nullptr) return static_cast<size_t>(source);
+    const int node = limits_.nodes->node(placement_.rank_of(instance));
+    return static_cast<size_t>(limits_.nodes->gateway(source, node));
   }
 
   int64_t rows_of(int64_t instance) const {
@@ -90,9 +93,10 @@ class RoundBuilder {
 
   const LayerPlacement& placement_;
   const RoundLimits& limits_;
-  std::vector<int64_t> remaining_;    // [ranks, instances]
-  std::vector<int64_t> next_;         // [ranks], the instance each owner continues with
-  std::vector<int64_t> send_budget_;  // [ranks], of the running round
+  std::vector<int64_t> remaining_;       // [ranks, instances]
+  std::vector<int64_t> next_;            // [ranks], the instance each owner continues with
+  std::vector<int64_t> send_budget_;     // [ranks], of the running round
+  std::vector<int64_t> gateway_budget_;  // [ranks], likewise
   int64_t rows_left_ = 0;
   int round_ = 0;
 };
@@ -120,13 +124,18 @@ struct SortedCopies {
   }
 };
 
-/// The sending side of a round, in order of instance: instances ascend with their ranks.
-void fill_sent(const LayerPlacement& placement, int rank, const std::vector<Transfer>& transfers,
-               SortedCopies& sorted, DispatchRound& round) {
+/// The sending side of a round, in order of gateway and instance: instances ascend with their
+/// ranks.
+void fill_sent(const LayerPlacement& placement, int rank, const NodeMap* nodes,
+               const std::vector<Transfer>& transfers, SortedCopies& sorted, DispatchRound& round) {
   std::vector<Transfer> mine;
   std::ranges::copy_if(transfers, std::back_inserter(mine),
                        [&](const Transfer& transfer) { return transfer.source == rank; });
-  std::ranges::sort(mine, {}, &Transfer::instance);
+  std::ranges::sort(mine, {}, [&](const Transfer& transfer) {
+    const int owner = placement.rank_of(transfer.instance);
+    return std::pair(nodes == nullptr ? 0 : nodes->gateway(rank, nodes->node(owner)),
+                     transfer.instance);
+  });
   for (const Transfer& transfer : mine) {
     const int owner = placement.rank_of(transfer.instance);
     round.send_rows[static_cast<size_t>(owner)] += transfer.rows;
@@ -137,8 +146,28 @@ void fill_sent(const LayerPlacement& placement, int rank, const std::vector<Tran
   }
 }
 
-/// The receiving side: rows arrive by (source, instance) and are grouped by (instance, source).
-void fill_received(const LayerPlacement& placement, int rank,
+/// Where the rows of each source begin among those that a rank receives: by source, through
+/// gateways by (gateway, source).
+std::vector<int64_t> arrivals(const std::vector<int64_t>& recv_rows, int rank,
+                              const NodeMap* nodes) {
+  std::vector<int> sources(recv_rows.size());
+  std::iota(sources.begin(), sources.end(), 0);
+  if (nodes != nullptr) {
+    std::ranges::stable_sort(sources, {},
+                             [&](int source) { return nodes->gateway(source, nodes->node(rank)); });
+  }
+  std::vector<int64_t> begin(recv_rows.size(), 0);
+  int64_t next = 0;
+  for (const int source : sources) {
+    begin[static_cast<size_t>(source)] = next;
+    next += recv_rows[static_cast<size_t>(source)];
+  }
+  return begin;
+}
+
+/// The receiving side: rows arrive as arrivals() says, within a source by instance, and are grouped
+/// by (instance, source).
+void fill_received(const LayerPlacement& placement, int rank, const NodeMap* nodes,
                    const std::vector<Transfer>& transfers, DispatchRound& round) {
   const int64_t first = placement.first_instance(rank);
   const int64_t last = placement.first_instance(rank + 1);
@@ -148,8 +177,7 @@ void fill_received(const LayerPlacement& placement, int rank,
     mine.push_back(transfer);
     round.recv_rows[static_cast<size_t>(transfer.source)] += transfer.rows;
   }
-  std::vector<int64_t> arrival(round.recv_rows.size() + 1, 0);
-  std::partial_sum(round.recv_rows.begin(), round.recv_rows.end(), arrival.begin() + 1);
+  std::vector<int64_t> arrival = arrivals(round.recv_rows, rank, nodes);
   round.row_offsets.push_back(0);
   for (const Transfer& transfer : mine) {
     const int64_t slot = transfer.instance - first;
@@ -220,11 +248,12 @@ DispatchPlan plan_dispatch(const LayerPlacement& placement, int rank,
     DispatchRound& round = plan.rounds.emplace_back();
     round.send_rows.assign(static_cast<size_t>(num_ranks), 0);
     round.recv_rows.assign(static_cast<size_t>(num_ranks), 0);
-    fill_sent(placement, rank, transfers, sorted, round);
+    fill_sent(placement, rank, limits.nodes, transfers, sorted, round);
     for (const int32_t copy : round.sent_copies) {
       round.sent_tokens.push_back(static_cast<int32_t>(copy / top_k));
     }
-    fill_received(placement, rank, transfers, round);
+    fill_received(placement, rank, limits.nodes, transfers, round);
+    if (limits.nodes != nullptr) round.transfers = transfers;
   }
   return plan;
 }

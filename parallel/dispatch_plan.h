@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "parallel/expert_placement.h"
+#include "parallel/node_map.h"
 
 namespace switchyard {
 
@@ -14,10 +15,33 @@ struct RoundLimits {
   int64_t max_rows = 0;  ///< rows a rank sends, and rows it receives, at most
   /// Distinct experts that a rank computes in a round, at most; empty: no limit. By rank.
   std::vector<int64_t> max_experts;
+  /// Not null: rows go through gateways, and none takes more than max_rows of them.
+  const NodeMap* nodes = nullptr;
+};
+
+/// Rows that one source sends to one instance in a round.
+struct Transfer {
+  int source = 0;
+  int64_t instance = 0;
+  int64_t rows = 0;
+};
+
+/// What a round is besides, where rows go through gateways (parallel/two_level_dispatcher.h). Rails
+/// and nodes are seen from this rank: [members of its rail], [ranks of its node].
+struct GatewayRound {
+  std::vector<int32_t> tokens;                 // that leave, by gateway: each once
+  std::vector<int64_t> tokens_out, tokens_in;  // [rail], to the gateways
+  std::vector<int64_t> rows_out, rows_in;      // [rail], from the gateways back to the sources
+  std::vector<int64_t> node_out, node_in;      // [node], from the gateways to the experts
+  /// Gateway: row i to the experts is token spread_from[i] of those that arrived.
+  std::vector<int32_t> spread_from;
+  /// Gateway: row i back to the sources is row collect_from[i] of those to the experts.
+  std::vector<int32_t> collect_from;
 };
 
 /// One round as one rank sees it. Sent rows are ordered by destination rank, then instance, then
-/// row of the step; received rows by source rank, then instance, then the source's order.
+/// row of the step; received rows by source rank, then instance, then the source's order. Through
+/// gateways the gateway's rank goes before these on both sides.
 struct DispatchRound {
   std::vector<int64_t> send_rows;  // [ep_size]
   std::vector<int64_t> recv_rows;  // [ep_size]
@@ -31,6 +55,10 @@ struct DispatchRound {
   /// Grouped row i is row grouped_from[i] of the received rows; within an expert by source rank,
   /// then by the source's order.
   std::vector<int32_t> grouped_from;
+
+  /// Of all ranks, and the gateways' part; empty where RoundLimits names no nodes.
+  std::vector<Transfer> transfers;
+  GatewayRound gateway;
 
   int64_t num_sent() const { return static_cast<int64_t>(sent_copies.size()); }
   int64_t num_received() const { return static_cast<int64_t>(grouped_from.size()); }

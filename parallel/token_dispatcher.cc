@@ -9,6 +9,38 @@ size_t slot_of(int round, int slots) { return static_cast<size_t>(round % slots)
 
 }  // namespace
 
+DispatchPlan gather_plan(const CountGather& over, const LayerPlacement& placement,
+                         std::span<const int32_t> instances, int64_t top_k,
+                         const RoundLimits& limits, const RowForecast* forecast) {
+  const int rank = over.experts.rank();
+  std::vector<int32_t> mine = count_instances(instances, placement.num_instances());
+  const size_t num_counts = mine.size();
+  if (forecast != nullptr) {
+    mine.insert(mine.end(), forecast->rows.begin(), forecast->rows.end());
+  }
+  std::vector<int32_t> gathered(mine.size() * static_cast<size_t>(over.experts.size()));
+  over.experts.all_gather(over.stream, mine.data(), gathered.data(),
+                          static_cast<int64_t>(mine.size() * sizeof(int32_t)), over.label);
+  over.backend.record(over.stream).synchronize();
+  std::vector<int32_t> counts;
+  std::vector<int64_t> expected;
+  if (forecast != nullptr) {
+    expected.assign(static_cast<size_t>(forecast->placement.num_local_experts(rank)), 0);
+  }
+  for (size_t begin = 0; begin < gathered.size(); begin += mine.size()) {
+    const auto from = gathered.begin() + static_cast<std::ptrdiff_t>(begin);
+    counts.insert(counts.end(), from, from + static_cast<std::ptrdiff_t>(num_counts));
+    for (size_t local = 0; local < expected.size(); ++local) {
+      const int64_t instance =
+          forecast->placement.first_instance(rank) + static_cast<int64_t>(local);
+      expected[local] += gathered[begin + num_counts + static_cast<size_t>(instance)];
+    }
+  }
+  DispatchPlan plan = plan_dispatch(placement, rank, counts, instances, top_k, limits);
+  plan.forecast = std::move(expected);
+  return plan;
+}
+
 TokenDispatcher::TokenDispatcher(Backend& backend, Communicator& experts, Stream& compute,
                                  Stream& exchange, const DispatcherSizes& sizes)
     : backend_(backend), experts_(experts), compute_(compute), exchange_(exchange), sizes_(sizes) {
@@ -52,33 +84,8 @@ DispatchPlan TokenDispatcher::plan(const LayerPlacement& placement,
                                    std::span<const int32_t> instances, int64_t top_k,
                                    const std::vector<int64_t>& max_experts,
                                    const CollectiveLabel& label, const RowForecast* forecast) {
-  std::vector<int32_t> mine = count_instances(instances, placement.num_instances());
-  const size_t num_counts = mine.size();
-  if (forecast != nullptr) {
-    mine.insert(mine.end(), forecast->rows.begin(), forecast->rows.end());
-  }
-  std::vector<int32_t> gathered(mine.size() * static_cast<size_t>(size()));
-  experts_.all_gather(exchange_, mine.data(), gathered.data(),
-                      static_cast<int64_t>(mine.size() * sizeof(int32_t)), label);
-  backend_.record(exchange_).synchronize();
-  std::vector<int32_t> counts;
-  std::vector<int64_t> expected;
-  if (forecast != nullptr) {
-    expected.assign(static_cast<size_t>(forecast->placement.num_local_experts(rank())), 0);
-  }
-  for (size_t begin = 0; begin < gathered.size(); begin += mine.size()) {
-    const auto from = gathered.begin() + static_cast<std::ptrdiff_t>(begin);
-    counts.insert(counts.end(), from, from + static_cast<std::ptrdiff_t>(num_counts));
-    for (size_t local = 0; local < expected.size(); ++local) {
-      const int64_t instance =
-          forecast->placement.first_instance(rank()) + static_cast<int64_t>(local);
-      expected[local] += gathered[begin + num_counts + static_cast<size_t>(instance)];
-    }
-  }
-  DispatchPlan plan =
-      plan_dispatch(placement, rank(), counts, instances, top_k, {sizes_.max_rows, max_experts});
-  plan.forecast = std::move(expected);
-  return plan;
+  return gather_plan({backend_, experts_, exchange_, label}, placement, instances, top_k,
+                     {sizes_.max_rows, max_experts}, forecast);
 }
 
 TensorView TokenDispatcher::upload(const Slot& slot, const std::vector<int32_t>& index) {

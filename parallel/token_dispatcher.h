@@ -27,14 +27,64 @@ struct RowForecast {
   std::vector<int32_t> rows;  // [instances]
 };
 
-/// Owns the exchange buffers of one rank and moves rows through them. Three send and two receive
-/// buffers let round r + 1 travel to its experts, and round r - 1 travel back, while round r
-/// computes. A row returns to the place in the send buffer it left from.
+/// Moves the rows of one rank to their experts and back through buffers of its own.
 ///
 /// The order of calls for n rounds is: dispatch(0); then for r = 0 ... n - 1: dispatch(r + 1) if
 /// there is one, receive(r), compute, give_back(r), and take_back(r - 1) if r > 0; at the end
 /// take_back(n - 1). Every rank makes the same calls.
-class TokenDispatcher {
+class RowExchange {
+ public:
+  RowExchange() = default;
+  RowExchange(const RowExchange&) = delete;
+  RowExchange& operator=(const RowExchange&) = delete;
+  virtual ~RowExchange() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  /// Its exchanges at their largest, on the buffers of the rounds to come: `num_counts` numbers of
+  /// every rank, rounds to the experts, and back. What the buffers hold is lost.
+  virtual std::vector<WarmUpPhase> warm_up_phases(int64_t num_counts) = 0;
+
+  /// Gathers the counts of all ranks and computes the rounds; blocks the host until every rank has
+  /// come here. `instances` as in plan_dispatch. The streams copy from the plan: it must live until
+  /// they have passed the step. `forecast` may be null, on all ranks alike.
+  virtual DispatchPlan plan(const LayerPlacement& placement, std::span<const int32_t> instances,
+                            int64_t top_k, const std::vector<int64_t>& max_experts,
+                            const CollectiveLabel& label, const RowForecast* forecast) = 0;
+
+  /// Gathers the round's rows from `x` [T, D] and sends them.
+  virtual void dispatch(const DispatchPlan& plan, int round, const TensorView& x,
+                        CollectiveLabel label) = 0;
+  /// Makes the compute stream wait for the round's rows and groups them by expert into `grouped`
+  /// [at least num_received, D].
+  virtual void receive(const DispatchPlan& plan, int round, const TensorView& grouped) = 0;
+  /// Sends the experts' outputs, in the order of receive(), back to where the rows came from.
+  virtual void give_back(const DispatchPlan& plan, int round, const TensorView& grouped,
+                         CollectiveLabel label) = 0;
+  /// Makes the compute stream wait for the returned rows and stores that of copy c in row c of
+  /// `expert_rows` [T * top_k, D].
+  virtual void take_back(const DispatchPlan& plan, int round, const TensorView& expert_rows) = 0;
+};
+
+/// Where an exchange gathers its counts.
+struct CountGather {
+  Backend& backend;
+  Communicator& experts;
+  Stream& stream;
+  const CollectiveLabel& label;
+};
+
+/// What every exchange's plan() begins with: gathers the counts of all ranks, blocking the host,
+/// and computes the rounds.
+DispatchPlan gather_plan(const CountGather& over, const LayerPlacement& placement,
+                         std::span<const int32_t> instances, int64_t top_k,
+                         const RoundLimits& limits, const RowForecast* forecast);
+
+/// Sends each row straight to the rank of its expert. Three send and two receive buffers let round
+/// r + 1 travel to its experts, and round r - 1 travel back, while round r computes. A row returns
+/// to the place in the send buffer it left from.
+class TokenDispatcher final : public RowExchange {
  public:
   static constexpr int kSendBuffers = 3;
   static constexpr int kRecvBuffers = 2;
@@ -50,31 +100,20 @@ class TokenDispatcher {
   TokenDispatcher(Backend& backend, Communicator& experts, Stream& compute, Stream& exchange,
                   const DispatcherSizes& sizes);
 
-  /// Its exchanges at their largest, on the buffers of the rounds to come: `num_counts` numbers of
-  /// every rank, rounds to the experts, and back. What the buffers hold is lost.
-  std::vector<WarmUpPhase> warm_up_phases(int64_t num_counts);
+  std::vector<WarmUpPhase> warm_up_phases(int64_t num_counts) override;
+  int rank() const override { return experts_.rank(); }
+  int size() const override { return experts_.size(); }
 
-  int rank() const { return experts_.rank(); }
-  int size() const { return experts_.size(); }
-
-  /// Gathers the counts of all ranks and computes the rounds; blocks the host until every rank has
-  /// come here. `instances` as in plan_dispatch. The streams copy from the plan: it must live until
-  /// they have passed the step. `forecast` may be null, on all ranks alike.
   DispatchPlan plan(const LayerPlacement& placement, std::span<const int32_t> instances,
                     int64_t top_k, const std::vector<int64_t>& max_experts,
-                    const CollectiveLabel& label, const RowForecast* forecast = nullptr);
+                    const CollectiveLabel& label, const RowForecast* forecast) override;
 
-  /// Gathers the round's rows from `x` [T, D] and sends them.
-  void dispatch(const DispatchPlan& plan, int round, const TensorView& x, CollectiveLabel label);
-  /// Makes the compute stream wait for the round's rows and groups them by expert into `grouped`
-  /// [at least num_received, D].
-  void receive(const DispatchPlan& plan, int round, const TensorView& grouped);
-  /// Sends the experts' outputs, in the order of receive(), back to where the rows came from.
+  void dispatch(const DispatchPlan& plan, int round, const TensorView& x,
+                CollectiveLabel label) override;
+  void receive(const DispatchPlan& plan, int round, const TensorView& grouped) override;
   void give_back(const DispatchPlan& plan, int round, const TensorView& grouped,
-                 CollectiveLabel label);
-  /// Makes the compute stream wait for the returned rows and stores that of copy c in row c of
-  /// `expert_rows` [T * top_k, D].
-  void take_back(const DispatchPlan& plan, int round, const TensorView& expert_rows);
+                 CollectiveLabel label) override;
+  void take_back(const DispatchPlan& plan, int round, const TensorView& expert_rows) override;
 
  private:
   struct Slot {

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "kernels/base/byte_size.h"
-#include "parallel/token_dispatcher.h"
+#include "parallel/exchange_choice.h"
 #include "runtime/expert_reader.h"
 #include "runtime/weight_loader.h"
 
@@ -57,7 +57,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
   for (const BufferSpec& buffer : tables.workspace) plan[buffer.category] += buffer.bytes();
   if (!tables.experts.empty()) {
     plan[MemoryCategory::kExchange] +=
-        limits.exchange_rows * TokenDispatcher::bytes_per_row(config.hidden_size);
+        limits.exchange_rows * exchange_bytes_per_row(limits.exchange, config.hidden_size);
   }
   plan[MemoryCategory::kActivations] += backend.scratch_bytes();
   plan[MemoryCategory::kHost] = loader_staging_bytes(tables.dense) + tables.cache.host_bytes();

@@ -123,6 +123,7 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   settings.cache_pages = summary.cache_pages;
   settings.sequence_cache_pages = summary.sequence_cache_pages;
   settings.exchange_buffer_bytes = options_.exchange_buffer_bytes;
+  settings.exchange = options_.exchange;
   settings.top_logprobs = top_logprobs;
   settings.placement = std::move(placement);
   settings.tiers = options_.tiers;

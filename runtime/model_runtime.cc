@@ -37,7 +37,7 @@ std::vector<std::vector<int64_t>> local_uses(const std::vector<std::vector<int64
 }  // namespace
 
 ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
-                           const RuntimeSettings& settings, Backend& backend, Communicator& world,
+                           const RuntimeSettings& wanted, Backend& backend, Communicator& world,
                            ControlChannel& control)
     : checkpoint_(checkpoint),
       backend_(backend),
@@ -45,16 +45,19 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
       experts_(world.split(0, world.rank())),
       compute_(backend.make_stream(StreamKind::kCompute)),
       exchange_(backend.make_stream(StreamKind::kExchange)),
-      clock_(backend, compute_, settings.trace),
-      max_batch_tokens_(settings.max_batch_tokens) {
+      clock_(backend, compute_, wanted.trace),
+      max_batch_tokens_(wanted.max_batch_tokens) {
   const ModelConfig& config = checkpoint.config;
+  const Topology topology = discover_topology(control);
+  const NodeMap nodes = discover_nodes(control, topology, wanted.exchange);
+  RuntimeSettings settings = wanted;
+  settings.exchange.kind = choose_exchange(wanted.exchange.kind, nodes);
   control_.agree(
       [&] {
         placements_ = make_placements(settings.placement, config, world.size());
         limits_ = workspace_limits(config, settings, world.size());
       },
       {.phase = "set-up"});
-  const Topology topology = discover_topology(control);
   MemoryTables tables = plan_tables(settings, topology);
   if (settings.batch_tokens == BatchTokens::kMayGrow) {
     tables = grow_batch(settings, topology, sources, tables);
@@ -67,9 +70,9 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
   load(tables, settings, topology, sources);
   workspace_ = std::make_unique<Workspace>(tables.workspace, backend_);
   if (config.num_moe_layers() > 0) {
-    dispatcher_ = std::make_unique<TokenDispatcher>(
-        backend_, *experts_, compute_, exchange_,
-        DispatcherSizes{config.hidden_size, limits_.exchange_rows});
+    dispatcher_ = make_exchange(settings.exchange.kind, nodes,
+                                {backend_, *experts_, compute_, exchange_,
+                                 DispatcherSizes{config.hidden_size, limits_.exchange_rows}});
     warm_up_exchanges();
     moe_ = std::make_unique<MoeLayer>(MoeLayerParts{
         config, placements_, *cache_, *dispatcher_, *workspace_, backend_, compute_, clock_,

@@ -9,7 +9,7 @@
 #include "kernels/backend.h"
 #include "parallel/communicator.h"
 #include "parallel/control_channel.h"
-#include "parallel/token_dispatcher.h"
+#include "parallel/exchange_choice.h"
 #include "parallel/topology.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/engine.h"
@@ -72,7 +72,7 @@ class ModelRuntime {
   std::unique_ptr<ModelWeights> weights_;
   std::unique_ptr<ExpertCache> cache_;
   std::unique_ptr<Workspace> workspace_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
+  std::unique_ptr<RowExchange> dispatcher_;
   std::unique_ptr<MoeLayer> moe_;
   std::unique_ptr<Transformer> transformer_;
   int64_t planned_bytes_ = 0;

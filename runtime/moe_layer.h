@@ -54,7 +54,7 @@ struct MoeLayerParts {
   const ModelConfig& config;
   const std::vector<LayerPlacement>& placements;  // of the MoE layers, in their order
   ExpertCache& cache;
-  TokenDispatcher& dispatcher;
+  RowExchange& dispatcher;
   const Workspace& workspace;
   Backend& backend;
   Stream& compute;

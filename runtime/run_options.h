@@ -11,6 +11,7 @@
 #include "kernels/base/log.h"
 #include "parallel/communicator.h"
 #include "parallel/device_placement.h"
+#include "parallel/exchange_choice.h"
 #include "runtime/eviction_policy.h"
 #include "runtime/model_config.h"
 #include "runtime/progress.h"
@@ -66,6 +67,7 @@ struct RunOptions {
   int num_threads = 0;  // of this rank, the calling one included; 0: chosen by us
   std::optional<int64_t> max_batch_tokens;  // rows of one rank in one step; none: chosen by us
   int64_t exchange_buffer_bytes = int64_t{64} << 20;  // of each rank
+  ExchangeRequest exchange;
   TierOptions tiers;
   WeightQuantization quantization;    // where off: as the checkpoint keeps them
   std::string stats_file;             // where rank 0 writes what the caches did; empty: nowhere

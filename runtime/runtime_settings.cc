@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "kernels/base/error.h"
-#include "parallel/token_dispatcher.h"
 
 namespace switchyard {
 namespace {
@@ -34,8 +33,9 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
                limits.max_rows, " rows of ", config.router.top_k, " experts are more than ",
                kMaxCopies, "; give fewer");
   }
+  limits.exchange = settings.exchange.kind;
   if (config.num_moe_layers() == 0) return limits;
-  const int64_t row_bytes = TokenDispatcher::bytes_per_row(config.hidden_size);
+  const int64_t row_bytes = exchange_bytes_per_row(settings.exchange.kind, config.hidden_size);
   if (settings.exchange_buffer_bytes < row_bytes) {
     fail_usage("--exchange-buffer: ", settings.exchange_buffer_bytes,
                " bytes do not hold one row of width ", config.hidden_size, "; give at least ",

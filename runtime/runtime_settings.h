@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "parallel/exchange_choice.h"
 #include "runtime/model_config.h"
 #include "runtime/placement_file.h"
 #include "runtime/progress.h"
@@ -29,6 +30,7 @@ struct RuntimeSettings {
   std::vector<int64_t> cache_pages = {};           ///< WorkspaceLimits::cache_pages
   std::vector<int64_t> sequence_cache_pages = {};  ///< of these, for the longest sequence
   int64_t exchange_buffer_bytes = 0;               ///< of each rank
+  ExchangeRequest exchange = {};
   int64_t top_logprobs = 0;
   PlacementText placement;
   TierOptions tiers;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "parallel/exchange_choice.h"
 #include "runtime/model_config.h"
 
 namespace switchyard {
@@ -70,10 +71,11 @@ enum class ExpertCapacity : uint8_t { kUnlimited, kLimited };
 
 /// What bounds a rank's steps.
 struct WorkspaceLimits {
-  int64_t max_rows = 0;       // T
-  int64_t max_pages = 0;      // key/value pages
-  int64_t exchange_rows = 0;  // R
-  int64_t top_logprobs = 0;   // n
+  int64_t max_rows = 0;                           // T
+  int64_t max_pages = 0;                          // key/value pages
+  int64_t exchange_rows = 0;                      // R
+  ExchangeKind exchange = ExchangeKind::kDirect;  // decides what a row of R costs
+  int64_t top_logprobs = 0;                       // n
   ExpertCapacity capacity = ExpertCapacity::kUnlimited;
   int64_t forecast_rows = 0;  // P: rows whose experts of the next layer are predicted, at most
   /// Pages that each layer keeps from step to step, by cache group (cache_groups.h). Empty: steps

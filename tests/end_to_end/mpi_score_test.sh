@@ -50,6 +50,7 @@ check_same() {
 
 check_same 1
 check_same 2 --max-batch-tokens 64 --exchange-buffer 64KiB
+check_same 4 --exchange two-level --ranks-per-node 2 --exchange-buffer 16KiB
 check_same 3 --max-batch-tokens 1000 --exchange-buffer 2584
 check_same 4 --max-batch-tokens 100000 --instruction-set portable
 check_same 8 --max-batch-tokens 200 --exchange-buffer 16KiB --backend strict

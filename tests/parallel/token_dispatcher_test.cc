@@ -3,17 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <random>
+#include <set>
 #include <tuple>
 #include <vector>
 
+#include "parallel/gateway_plan.h"
 #include "parallel/thread_communicator.h"
+#include "parallel/two_level_dispatcher.h"
 
 namespace switchyard {
 namespace {
 
 constexpr int64_t kWidth = 3;
-constexpr int64_t kTopK = 2;
 
 enum class Routing { kUniform, kAllToOne, kNoRows };
 
@@ -24,7 +27,31 @@ struct Scenario {
   int64_t max_rows;  // of a round
   Routing routing;
   uint64_t seed;
+  std::vector<int> nodes = {};  // of the ranks; empty: the direct exchange
+  int64_t top_k = 2;
+  bool has_drops = false;
+  bool is_scattered = false;  // experts stand anywhere, some twice
 
+  LayerPlacement placement() const {
+    if (!is_scattered) return contiguous_placement(num_experts, num_ranks);
+    std::mt19937_64 random(seed);
+    std::vector<std::vector<int>> ranks;
+    for (int64_t expert = 0; expert < num_experts; ++expert) {
+      std::set<int> of_expert;
+      for (int copy = 0; copy < 2; ++copy) {
+        of_expert.insert(static_cast<int>(random() % static_cast<uint64_t>(num_ranks)));
+      }
+      ranks.emplace_back(of_expert.begin(), of_expert.end());
+    }
+    return {ranks, num_ranks};
+  }
+  bool is_dropped(int rank, int64_t token, int64_t k) const {
+    return has_drops && (rank + token * 3 + k) % 5 == 0;
+  }
+  int64_t instance(const LayerPlacement& placement, int rank, int64_t token, int64_t k) const {
+    if (is_dropped(rank, token, k)) return -1;
+    return placement.instance_for(expert(rank, token, k), rank, token, k);
+  }
   int64_t num_tokens(int rank) const {
     if (routing == Routing::kNoRows || rank % 3 == 1) return 0;
     return 1 + static_cast<int64_t>((seed + static_cast<uint64_t>(rank) * 7) % 13);
@@ -44,8 +71,8 @@ struct Scenario {
 };
 
 /// The experts of a round on the host: rows in, rows out, through copies as a device needs them.
-void run_experts(const DispatchRound& round, int64_t first_expert, Backend& backend,
-                 Stream& compute, const TensorView& in, const TensorView& out) {
+void run_experts(const DispatchRound& round, const LayerPlacement& placement, int rank,
+                 Backend& backend, Stream& compute, const TensorView& in, const TensorView& out) {
   const int64_t rows = round.num_received();
   if (rows == 0) return;
   std::vector<float> values(static_cast<size_t>(rows * kWidth));
@@ -54,19 +81,55 @@ void run_experts(const DispatchRound& round, int64_t first_expert, Backend& back
   for (size_t g = 0; g < round.slots.size(); ++g) {
     for (int64_t i = round.row_offsets[g] * kWidth; i < round.row_offsets[g + 1] * kWidth; ++i) {
       float& value = values[static_cast<size_t>(i)];
-      value = Scenario::output(first_expert + round.slots[g], value);
+      value = Scenario::output(placement.expert_of(placement.first_instance(rank) + round.slots[g]),
+                               value);
     }
   }
   backend.copy_to_device(compute, values.data(), out.rows(0, rows));
   backend.record(compute).synchronize();
 }
 
+std::unique_ptr<RowExchange> make_exchange(const Scenario& scenario, Backend& backend,
+                                           Communicator& world, Stream& compute, Stream& exchange) {
+  const DispatcherSizes sizes = {kWidth, scenario.max_rows};
+  if (scenario.nodes.empty()) {
+    return std::make_unique<TokenDispatcher>(backend, world, compute, exchange, sizes);
+  }
+  return std::make_unique<TwoLevelDispatcher>(backend, world, NodeMap(scenario.nodes), compute,
+                                              exchange, sizes);
+}
+
+/// The rows across nodes by brute force, if all fit one round: a token once to each other node,
+/// each choice back.
+void check_counts(const Scenario& scenario, const DispatchPlan& plan, int rank) {
+  const LayerPlacement placement = scenario.placement();
+  const NodeMap nodes(scenario.nodes);
+  int64_t across = 0;
+  for (int source = 0; source < scenario.num_ranks; ++source) {
+    for (int64_t token = 0; token < scenario.num_tokens(source); ++token) {
+      std::set<int> reached;
+      for (int64_t k = 0; k < scenario.top_k; ++k) {
+        const int64_t instance = scenario.instance(placement, source, token, k);
+        if (instance < 0) continue;
+        const int node = nodes.node(placement.rank_of(instance));
+        if (node == nodes.node(source)) continue;
+        across += source == rank && reached.insert(node).second ? 1 : 0;
+        across += nodes.gateway(source, node) == rank ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_EQ(count_rows(nodes, rank, plan).across, across);
+}
+
 void check_rank(const Scenario& scenario, Backend& backend, Communicator& world) {
   const int rank = world.rank();
-  const LayerPlacement placement = contiguous_placement(scenario.num_experts, scenario.num_ranks);
+  const LayerPlacement placement = scenario.placement();
   Stream compute = backend.make_stream(StreamKind::kCompute);
   Stream exchange = backend.make_stream(StreamKind::kExchange);
-  TokenDispatcher dispatcher(backend, world, compute, exchange, {kWidth, scenario.max_rows});
+  const std::unique_ptr<RowExchange> owned =
+      make_exchange(scenario, backend, world, compute, exchange);
+  RowExchange& dispatcher = *owned;
+  for (const WarmUpPhase& phase : dispatcher.warm_up_phases(4)) phase.run({.phase = phase.name});
   const int64_t tokens = scenario.num_tokens(rank);
   std::vector<float> values;
   std::vector<int32_t> instances;
@@ -74,37 +137,41 @@ void check_rank(const Scenario& scenario, Backend& backend, Communicator& world)
     for (int64_t column = 0; column < kWidth; ++column) {
       values.push_back(scenario.value(rank, token, column));
     }
-    for (int64_t k = 0; k < kTopK; ++k) {
-      instances.push_back(static_cast<int32_t>(scenario.expert(rank, token, k)));
+    for (int64_t k = 0; k < scenario.top_k; ++k) {
+      instances.push_back(static_cast<int32_t>(scenario.instance(placement, rank, token, k)));
     }
   }
   const Tensor x = backend.allocate_tensor(DType::kF32, {tokens + 1, kWidth});
   const Tensor in = backend.allocate_tensor(DType::kF32, {scenario.max_rows, kWidth});
   const Tensor out = backend.allocate_tensor(DType::kF32, {scenario.max_rows, kWidth});
-  const Tensor returned = backend.allocate_tensor(DType::kF32, {tokens * kTopK + 1, kWidth});
+  const Tensor returned =
+      backend.allocate_tensor(DType::kF32, {tokens * scenario.top_k + 1, kWidth});
   if (tokens > 0) backend.copy_to_device(compute, values.data(), x.view().rows(0, tokens));
   const CollectiveLabel label = {0, 0, -1, "test"};
-  const DispatchPlan plan = dispatcher.plan(placement, instances, kTopK, {}, label);
+  const DispatchPlan plan =
+      dispatcher.plan(placement, instances, scenario.top_k, {}, label, nullptr);
   const int rounds = static_cast<int>(plan.rounds.size());
+  if (!scenario.nodes.empty() && rounds == 1) check_counts(scenario, plan, rank);
   if (rounds > 0) dispatcher.dispatch(plan, 0, x.view(), label);
   for (int r = 0; r < rounds; ++r) {
     if (r + 1 < rounds) dispatcher.dispatch(plan, r + 1, x.view(), label);
     dispatcher.receive(plan, r, in.view());
-    run_experts(plan.rounds[static_cast<size_t>(r)], placement.first_instance(rank), backend,
-                compute, in.view(), out.view());
+    run_experts(plan.rounds[static_cast<size_t>(r)], placement, rank, backend, compute, in.view(),
+                out.view());
     dispatcher.give_back(plan, r, out.view(), label);
     if (r > 0) dispatcher.take_back(plan, r - 1, returned.view());
   }
   if (rounds > 0) dispatcher.take_back(plan, rounds - 1, returned.view());
-  std::vector<float> got(static_cast<size_t>(tokens * kTopK * kWidth));
+  std::vector<float> got(static_cast<size_t>(tokens * scenario.top_k * kWidth));
   if (tokens > 0) {
-    backend.copy_to_host(compute, returned.view().rows(0, tokens * kTopK), got.data());
+    backend.copy_to_host(compute, returned.view().rows(0, tokens * scenario.top_k), got.data());
   }
   backend.record(compute).synchronize();
   size_t next = 0;
   for (int64_t token = 0; token < tokens; ++token) {
-    for (int64_t k = 0; k < kTopK; ++k) {
+    for (int64_t k = 0; k < scenario.top_k; ++k) {
       for (int64_t column = 0; column < kWidth; ++column, ++next) {
+        if (scenario.is_dropped(rank, token, k)) continue;
         ASSERT_EQ(got[next], Scenario::output(scenario.expert(rank, token, k),
                                               scenario.value(rank, token, column)))
             << "rank " << rank << ", token " << token << ", choice " << k;
@@ -135,6 +202,35 @@ INSTANTIATE_TEST_SUITE_P(Threads, TokenDispatcherTest,
                                           testing::Values(1, 2, 3, 4, 16),
                                           testing::Values(Routing::kUniform, Routing::kAllToOne,
                                                           Routing::kNoRows)));
+
+class TwoLevelTest
+    : public testing::TestWithParam<std::tuple<BackendKind, std::vector<int>, Routing>> {};
+
+TEST_P(TwoLevelTest, EveryRowComesHomeFromItsExpert) {
+  const auto& [kind, nodes, routing] = GetParam();
+  for (const int64_t top_k : {1, 3, 8}) {
+    for (const int64_t max_rows : {5, 40, 2000}) {
+      Scenario scenario = {static_cast<int>(nodes.size()),          9,     max_rows, routing,
+                           static_cast<uint64_t>(max_rows + top_k), nodes, top_k};
+      scenario.has_drops = top_k == 3;
+      scenario.is_scattered = max_rows != 40;
+      BackendOptions backend;
+      backend.kind = kind;
+      run_ranks(scenario.num_ranks, {}, backend,
+                [&](Backend& device, Communicator& world) { check_rank(scenario, device, world); });
+    }
+  }
+}
+
+// One rank; one node; one rank a node; even, uneven and interleaved nodes.
+INSTANTIATE_TEST_SUITE_P(
+    Threads, TwoLevelTest,
+    testing::Combine(testing::Values(BackendKind::kCpu, BackendKind::kStrict),
+                     testing::Values(std::vector<int>{0}, std::vector<int>{0, 0, 0},
+                                     std::vector<int>{0, 1, 2}, std::vector<int>{0, 0, 1, 1},
+                                     std::vector<int>{0, 1, 0, 1, 1, 1, 0},
+                                     std::vector<int>{0, 0, 0, 0, 0, 1, 1, 2}),
+                     testing::Values(Routing::kUniform, Routing::kAllToOne, Routing::kNoRows)));
 
 TEST(TokenDispatcher, SixtyFourRanks) {
   const Scenario scenario = {64, 8, 20, Routing::kUniform, 5};

@@ -67,6 +67,7 @@ RunOptions run_options(const ScoreSetup& setup) {
   options.model = test_data(setup.model);
   options.max_batch_tokens = setup.max_batch_tokens;
   options.exchange_buffer_bytes = setup.exchange_buffer_bytes;
+  options.exchange = setup.exchange;
   options.tokenizer.newlines = setup.newlines;
   options.placement = setup.placement;
   options.capacity = setup.capacity;

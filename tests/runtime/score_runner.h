@@ -25,6 +25,7 @@ struct ScoreSetup {
   int num_threads = 1;
   int64_t max_batch_tokens = 4096;
   int64_t exchange_buffer_bytes = int64_t{64} << 20;
+  ExchangeRequest exchange;
   BackendKind backend = BackendKind::kCpu;
   InstructionSet instruction_set = InstructionSet::kAuto;
   Newlines newlines = Newlines::kKeep;
