@@ -35,7 +35,9 @@ done
 
 # The sanitizers' and the release builds share nothing but time: a compiler cache gives it back to
 # whoever builds twice.
-if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+if command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+fi
 
 # Configures and builds a preset: build PRESET [TARGET...].
 build() {
