@@ -40,6 +40,7 @@ void run_tokenize_command(const std::vector<std::string>& arguments, Job& job);
 void run_inspect_command(const std::vector<std::string>& arguments, Job& job);
 void run_convert_command(const std::vector<std::string>& arguments, Job& job);
 void run_synthesize_command(const std::vector<std::string>& arguments, Job& job);
+void run_bench_command(const std::vector<std::string>& arguments, Job& job);
 void run_report_command(const std::vector<std::string>& arguments, Job& job);
 void run_version_command(const std::vector<std::string>& arguments, Job& job);
 void run_help_command(const std::vector<std::string>& arguments, Job& job);

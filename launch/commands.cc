@@ -11,6 +11,8 @@ const std::vector<Command>& commands() {
       {"inspect", "what a checkpoint is, from its headers alone", run_inspect_command},
       {"convert", "a checkpoint that runs read straight into memory", run_convert_command},
       {"synthesize", "a checkpoint of a model's shape with random weights", run_synthesize_command},
+      {"bench", "speed of experts and exchanges beside copies and matmuls, checked",
+       run_bench_command},
       {"report", "a page of pictures about runs, from their --stats and --trace files",
        run_report_command},
       {"version", "version and features of this build; also --version", run_version_command},
