@@ -7,8 +7,8 @@
 namespace switchyard {
 
 struct DeviceFacts {
-  std::string name;    // "NVIDIA H100 80GB HBM3"
-  std::string bus_id;  // of PCI, as "0000:17:00.0": tells GPUs apart across processes of a node
+  std::string name;        // "NVIDIA H100 80GB HBM3"
+  std::string bus_id;      // of PCI, as "0000:17:00.0": tells GPUs apart across processes of a node
   int64_t free_bytes = 0;  // where they were asked for
   int64_t total_bytes = 0;
   int compute_capability = 0;  // 90 for 9.0
