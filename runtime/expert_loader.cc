@@ -75,8 +75,13 @@ class ExpertLoader::Lane {
     }();
     char* const copy = tier.reserve(load.number, when_full);
     if (copy == nullptr) return;
-    loader_.p_.backend.copy_to_host(stream_, load.bytes, copy);
-    loader_.p_.backend.record(stream_).synchronize();
+    try {
+      loader_.p_.backend.copy_to_host(stream_, load.bytes, copy);
+      loader_.p_.backend.record(stream_).synchronize();
+    } catch (...) {
+      tier.abandon(load.number);
+      throw;
+    }
     tier.commit(load.number);
   }
 
@@ -119,7 +124,6 @@ void ExpertLoader::set_host_tier_policy(HostTier::WhenFull when_full) {
 void ExpertLoader::start(std::shared_ptr<ExpertLoad> load, LoadUrgency urgency) {
   {
     const std::lock_guard lock(mutex_);
-    load->urgency = urgency;
     (urgency == LoadUrgency::kNeeded ? needed_ : ahead_).push_back(std::move(load));
   }
   changed_.notify_all();
@@ -129,7 +133,6 @@ void ExpertLoader::promote(const ExpertLoad& load) {
   const std::lock_guard lock(mutex_);
   const auto found = std::ranges::find(ahead_, &load, &std::shared_ptr<ExpertLoad>::get);
   if (found == ahead_.end()) return;
-  (*found)->urgency = LoadUrgency::kNeeded;
   needed_.push_back(std::move(*found));
   ahead_.erase(found);
 }

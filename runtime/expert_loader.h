@@ -32,7 +32,6 @@ struct ExpertLoad {
 
   enum class State : uint8_t { kQueued, kRunning, kDone };
   State state = State::kQueued;
-  LoadUrgency urgency = LoadUrgency::kNeeded;
   std::exception_ptr error;
 };
 
