@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,9 @@ class Backend {
   virtual DType key_value_type() const { return DType::kF32; }
 
   // Memory. ---------------------------------------------------------------------------------------
+
+  /// The device's memory as it is now; nothing where that is the host's.
+  virtual std::optional<DeviceMemory> device_memory() const { return std::nullopt; }
 
   /// A block of at least 64-byte alignment, contents undefined; throws Error(kResource).
   virtual DeviceBuffer allocate(int64_t bytes) = 0;

@@ -15,4 +15,10 @@ struct DeviceFacts {
   int num_multiprocessors = 0;
 };
 
+/// What a device has besides the host's memory.
+struct DeviceMemory {
+  std::string id;  // tells devices of a node apart
+  int64_t free_bytes = 0;
+};
+
 }  // namespace switchyard

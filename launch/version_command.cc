@@ -12,10 +12,11 @@ void run_version_command(const std::vector<std::string>& arguments, Job& job) {
   job.control.agree(check, {.phase = "command"});
   if (!job.is_root()) return;
   std::printf(
-      "switchyard %s\nMPI: %s\nCUDA: not in this version\ninstruction set here: %s\n"
+      "switchyard %s\nMPI: %s\nCUDA: %s\ninstruction set here: %s\n"
       "compiler: %s, %s\n",
-      SWITCHYARD_VERSION, SWITCHYARD_MPI, std::string(name_of(best_instruction_set())).c_str(),
-      SWITCHYARD_COMPILER, SWITCHYARD_BUILD_TYPE);
+      SWITCHYARD_VERSION, SWITCHYARD_MPI, SWITCHYARD_CUDA_TEXT,
+      std::string(name_of(best_instruction_set())).c_str(), SWITCHYARD_COMPILER,
+      SWITCHYARD_BUILD_TYPE);
 }
 
 }  // namespace switchyard

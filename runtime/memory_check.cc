@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "kernels/base/byte_codec.h"
 #include "kernels/base/byte_size.h"
@@ -12,8 +13,8 @@
 namespace switchyard {
 namespace {
 
-/// What this rank's node needs and has.
-struct NodeMemory {
+/// What the ranks that share a memory, a node's or a GPU's, need and have.
+struct SharedMemory {
   int64_t other = 0;    // of all but experts
   int64_t experts = 0;  // of their slots
   int64_t free = 0;
@@ -22,23 +23,36 @@ struct NodeMemory {
   int64_t needed() const { return other + experts; }
 };
 
-NodeMemory node_memory(int64_t other, int64_t experts, const Topology& topology,
-                       ControlChannel& control) {
+/// The memory named `id` on this rank's node, of which this rank sees `free` bytes.
+SharedMemory share_memory(int64_t other, int64_t experts, const std::string& id, int64_t free,
+                          ControlChannel& control) {
   ByteWriter writer;
-  writer.put(topology.node);
+  writer.put_string(id);
   writer.put(other);
   writer.put(experts);
-  writer.put(free_host_memory());
-  NodeMemory memory{0, 0, std::numeric_limits<int64_t>::max(), 0};
+  writer.put(free);
+  SharedMemory memory{0, 0, std::numeric_limits<int64_t>::max(), 0};
   for (const std::string& bytes : control.all_gather(writer.bytes(), {.phase = "memory plan"})) {
     ByteReader reader(bytes);
-    if (reader.get<int>() != topology.node) continue;
+    if (reader.get_string() != id) continue;
     memory.other += reader.get<int64_t>();
     memory.experts += reader.get<int64_t>();
     memory.free = std::min(memory.free, reader.get<int64_t>());
     ++memory.local_ranks;
   }
   return memory;
+}
+
+std::string node_id(const Topology& topology) { return concat("node ", topology.node); }
+
+/// The memory that weights and buffers lie in: the GPU's where there is one, else the node's.
+SharedMemory compute_memory(int64_t other, int64_t experts, const Topology& topology,
+                            const Backend& backend, ControlChannel& control) {
+  const std::optional<DeviceMemory> device = backend.device_memory();
+  const std::string id =
+      device ? concat(node_id(topology), ", GPU ", device->id) : node_id(topology);
+  return share_memory(other, experts, id, device ? device->free_bytes : free_host_memory(),
+                      control);
 }
 
 /// Finds settings that fit by trying.
@@ -193,9 +207,13 @@ std::string advise_memory(const Checkpoint& checkpoint, const RuntimeSettings& s
   return Adviser(checkpoint, settings, trial, backend).advise();
 }
 
+int64_t compute_bytes(const MemoryPlan& plan, const Backend& backend) {
+  return plan.total() - (backend.device_memory() ? plan.of(MemoryCategory::kHost) : 0);
+}
+
 int64_t share_for_experts(int64_t other_bytes, int64_t expert_bytes, const Topology& topology,
-                          ControlChannel& control) {
-  const NodeMemory node = node_memory(other_bytes, expert_bytes, topology, control);
+                          const Backend& backend, ControlChannel& control) {
+  const SharedMemory node = compute_memory(other_bytes, expert_bytes, topology, backend, control);
   if (node.needed() <= node.free) return expert_bytes;
   // What is called free is an estimate, and page tables and allocators take their part.
   constexpr double kUsable = 0.97;
@@ -214,11 +232,11 @@ int64_t most_tokens_in_memory(const Checkpoint& checkpoint, const RuntimeSetting
     const WorkspaceLimits limits = workspace_limits(checkpoint.config, trial, control.size());
     MemoryTables larger = tables;
     larger.workspace = workspace_table(checkpoint.config, limits, backend);
-    return plan_memory(checkpoint.config, larger, limits, backend).total();
+    return compute_bytes(plan_memory(checkpoint.config, larger, limits, backend), backend);
   };
   const int64_t now = bytes_with(settings.max_batch_tokens);
   const int64_t experts = tables.cache.device_bytes;
-  const NodeMemory node = node_memory(now - experts, experts, topology, control);
+  const SharedMemory node = compute_memory(now - experts, experts, topology, backend, control);
   const bool has_budget = settings.tiers.expert_budget || settings.tiers.expert_slots;
   const int64_t room = has_budget ? (node.free - node.needed()) / node.local_ranks : experts / 4;
   int64_t good = settings.max_batch_tokens;
@@ -229,27 +247,49 @@ int64_t most_tokens_in_memory(const Checkpoint& checkpoint, const RuntimeSetting
   return good;
 }
 
+namespace {
+
+/// Host memory behind GPUs; on processors it is a part of what is checked before.
+void check_host_tiers(int64_t bytes, const Topology& topology, ControlChannel& control) {
+  const SharedMemory host = share_memory(bytes, 0, node_id(topology), free_host_memory(), control);
+  control.agree(
+      [&] {
+        if (host.needed() <= host.free) return;
+        fail_resource("host ", topology.hostname, ": the ranks on it need ",
+                      format_byte_size(host.needed()), " of host memory behind their GPUs, but ",
+                      format_byte_size(host.free), " are free: lower --host-budget");
+      },
+      {.phase = "memory plan"});
+}
+
+}  // namespace
+
 int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                      const MemoryTables& tables, const WorkspaceLimits& limits,
                      const Topology& topology, const Backend& backend, ControlChannel& control) {
   const MemoryPlan plan = plan_memory(checkpoint.config, tables, limits, backend);
   const int64_t experts = plan.of(MemoryCategory::kExperts);
-  const NodeMemory node = node_memory(plan.total() - experts, experts, topology, control);
+  const int64_t needed = compute_bytes(plan, backend);
+  const std::optional<DeviceMemory> device = backend.device_memory();
+  const std::string place = device ? concat("GPU ", device->id, " of host ", topology.hostname)
+                                   : concat("host ", topology.hostname);
+  const SharedMemory node = compute_memory(needed - experts, experts, topology, backend, control);
   if (control.rank() == 0) {
     log_info("memory of rank 0: ", plan.text());
-    log_info("memory of its node: ", node.local_ranks, " ranks need ",
+    log_info("memory of its ", device ? "GPU: " : "node: ", node.local_ranks, " ranks need ",
              format_byte_size(node.needed()), " of ", format_byte_size(node.free), " free");
   }
   control.agree(
       [&] {
         if (node.needed() <= node.free) return;
-        fail_resource("host ", topology.hostname, ": the ", node.local_ranks, " ranks on it need ",
+        fail_resource(place, ": the ", node.local_ranks, " ranks on it need ",
                       format_byte_size(node.needed()), ", but ", format_byte_size(node.free),
                       " are free; this rank needs ", plan.text(), "; ",
                       advise_memory(checkpoint, settings,
                                     {topology.size, node.local_ranks, node.free}, backend));
       },
       {.phase = "memory plan"});
+  check_host_tiers(plan.total() - needed, topology, control);
   return plan.total();
 }
 

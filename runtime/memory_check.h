@@ -11,18 +11,22 @@
 namespace switchyard {
 
 /// Tells this rank's plan and its node's, and returns the plan's bytes. Collective; throws
-/// AgreedError(kResource) when the ranks of a node need more than is free there, with the settings
-/// that would fit.
+/// AgreedError(kResource) when the ranks of a node, or of a GPU, need more than is free there, with
+/// the settings that would fit.
 int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                      const MemoryTables& tables, const WorkspaceLimits& limits,
                      const Topology& topology, const Backend& backend, ControlChannel& control);
 
+/// What a plan takes of the memory that weights and buffers lie in: all but the host tiers where
+/// the device has a memory of its own.
+int64_t compute_bytes(const MemoryPlan& plan, const Backend& backend);
+
 /// Bytes that the slots of this rank may take beside `other_bytes` of everything else, where
-/// `expert_bytes` would hold all of its experts: those if the node's memory holds what all of its
-/// ranks hold, else a share of what is free in proportion to the ranks' experts; never negative.
-/// Collective.
+/// `expert_bytes` would hold all of its experts: those if the memory that they share with others,
+/// the node's or the GPU's, holds what all hold, else a share of what is free in proportion to the
+/// ranks' experts; never negative. Collective.
 int64_t share_for_experts(int64_t other_bytes, int64_t expert_bytes, const Topology& topology,
-                          ControlChannel& control);
+                          const Backend& backend, ControlChannel& control);
 
 /// The most rows of a step, up to `wanted`, with which this rank's buffers still leave its slots
 /// what they have in `tables`, where the options name a budget, or else take no more than a quarter

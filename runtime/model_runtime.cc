@@ -109,8 +109,8 @@ MemoryTables ModelRuntime::plan_tables(const RuntimeSettings& settings, const To
   MemoryTables tables = memory_tables(checkpoint_, placements_, control_.rank(), limits_, backend_);
   const MemoryPlan plan = plan_memory(config, tables, limits_, backend_);
   const int64_t expert_bytes = tables.cache.device_bytes;
-  const int64_t share =
-      share_for_experts(plan.total() - expert_bytes, expert_bytes, topology, control_);
+  const int64_t share = share_for_experts(compute_bytes(plan, backend_) - expert_bytes,
+                                          expert_bytes, topology, backend_, control_);
   control_.agree(
       [&] { tables.cache = plan_cache(tables.experts, settings.tiers, share, backend_); },
       {.phase = "expert budgets"});

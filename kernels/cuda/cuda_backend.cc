@@ -95,6 +95,10 @@ std::string CudaBackend::description() const {
 
 void CudaBackend::choose() const { check_cuda(cudaSetDevice(device_), "choosing a GPU"); }
 
+std::optional<DeviceMemory> CudaBackend::device_memory() const {
+  return DeviceMemory{facts_.bus_id, facts_of_device(device_).free_bytes};
+}
+
 DeviceBuffer CudaBackend::allocate(int64_t bytes) {
   SWITCHYARD_CHECK(bytes >= 0, "allocation of ", bytes, " bytes");
   check_cuda(cudaSetDevice(device_), "choosing a GPU");

@@ -31,6 +31,7 @@ class CudaBackend final : public CheckedBackend {
   /// For those who give up work that is under way.
   cuda::DeviceFailure& failure() { return failure_; }
 
+  std::optional<DeviceMemory> device_memory() const override;
   DeviceBuffer allocate(int64_t bytes) override;
   HostBuffer allocate_host(int64_t bytes) override;
   int64_t scratch_bytes() const override;
