@@ -8,6 +8,7 @@
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/exactness_probe.h"
 #include "kernels/cuda/packing.h"
+#include "kernels/cuda/tensor_attention.h"
 #include "kernels/cuda/pinned_memory.h"
 
 namespace switchyard {
@@ -87,6 +88,18 @@ void CudaBackend::probe_exactness() {
   choose();
   cuda::CudaQueue queue(device_, StreamKind::kCompute, *clock_, failure_);
   cuda::check_exactness(queue, arithmetic_);
+}
+
+DType CudaBackend::key_value_type() const {
+  switch (arithmetic_) {
+    case Arithmetic::kFp32:
+      break;
+    case Arithmetic::kBf16:
+      return DType::kBF16;
+    case Arithmetic::kFp16:
+      return DType::kF16;
+  }
+  return DType::kF32;
 }
 
 std::string CudaBackend::description() const {
@@ -185,6 +198,7 @@ void CudaBackend::copy_to_host(Stream& stream, const TensorView& from, void* hos
 int64_t CudaBackend::scratch_bytes() const { return 0; }
 
 int64_t CudaBackend::key_value_page_bytes(const KeyValueSpec& spec) const {
+  if (arithmetic_ != Arithmetic::kFp32) return cuda::tensor_page_bytes(spec);
   return cpu::KeyValueLayout(spec).page_size * size_of(DType::kF32);
 }
 

@@ -24,6 +24,7 @@ class CudaBackend final : public CheckedBackend {
   std::string_view arithmetic_class() const override { return arithmetic_class_; }
   std::vector<ArithmeticClass> arithmetic_classes() const override;
   void use(Arithmetic arithmetic) override;
+  DType key_value_type() const override;
 
   const DeviceFacts& facts() const { return facts_; }
   /// Makes it the calling thread's GPU, for libraries that take that.

@@ -4,6 +4,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/store_key_values.h"
+#include "kernels/cuda/tensor_attention.h"
 
 namespace switchyard {
 
@@ -11,15 +12,23 @@ using cuda::CudaQueue;
 
 void CudaBackend::run_store_key_values(Stream& stream, const cpu::StoreKeyValuesParams& params,
                                        cpu::PagedSequences rows) {
-  submit(stream, [params, rows = std::move(rows)](CudaQueue& queue) {
-    cuda::store_key_values(queue, params, rows);
+  submit(stream, [params, rows = std::move(rows), arithmetic = arithmetic_](CudaQueue& queue) {
+    if (arithmetic == Arithmetic::kFp32) {
+      cuda::store_key_values(queue, params, rows);
+    } else {
+      cuda::store_tensor_key_values(queue, params, rows, arithmetic);
+    }
   });
 }
 
 void CudaBackend::run_attention(Stream& stream, const cpu::AttentionParams& params,
                                 cpu::PagedSequences rows) {
-  submit(stream, [params, rows = std::move(rows)](CudaQueue& queue) {
-    cuda::attention(queue, params, rows);
+  submit(stream, [params, rows = std::move(rows), arithmetic = arithmetic_](CudaQueue& queue) {
+    if (arithmetic == Arithmetic::kFp32) {
+      cuda::attention(queue, params, rows);
+    } else {
+      cuda::tensor_attention(queue, params, rows, arithmetic);
+    }
   });
 }
 

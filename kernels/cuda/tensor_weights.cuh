@@ -22,6 +22,7 @@ inline constexpr int kWeightHalves = kTensorPanels * kTensorDepth * kPaddedLanes
 
 /// What operands are rounded to.
 struct Bf16Numbers {
+  static constexpr uint16_t kExponent = 0x7F80;  // all of it is set in what is not finite
   __device__ static uint32_t pack(float low, float high) { return pack_bf16(low, high); }
   __device__ static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t low,
                                   uint32_t high) {
@@ -29,6 +30,7 @@ struct Bf16Numbers {
   }
 };
 struct Fp16Numbers {
+  static constexpr uint16_t kExponent = 0x7C00;
   __device__ static uint32_t pack(float low, float high) { return pack_f16(low, high); }
   __device__ static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t low,
                                   uint32_t high) {
