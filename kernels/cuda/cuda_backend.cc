@@ -8,8 +8,8 @@
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/exactness_probe.h"
 #include "kernels/cuda/packing.h"
-#include "kernels/cuda/tensor_attention.h"
 #include "kernels/cuda/pinned_memory.h"
+#include "kernels/cuda/tensor_attention.h"
 
 namespace switchyard {
 namespace {

@@ -144,6 +144,8 @@ Event CudaQueue::record() {
   auto state = std::make_shared<CudaEvent>(origin_, failure_);
   const auto mark = [this, state] {
     cudaSetDevice(device_);
+    // Who sees the error gives its memory back: nothing may use it any more.
+    if (error_ != nullptr) cudaStreamSynchronize(stream_);
     state->issue(stream_, error_);
   };
   {
