@@ -16,6 +16,7 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -217,6 +218,10 @@ class Block {
       fiber->stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       require(fiber->stack != MAP_FAILED, "no memory for a thread's stack");
+#if defined(__SANITIZE_ADDRESS__)
+      // An earlier stack at this address may have ended in the middle of its functions.
+      __asan_unpoison_memory_region(fiber->stack, kStackBytes);
+#endif
       fiber->context =
           make_fcontext(static_cast<char*>(fiber->stack) + kStackBytes, kStackBytes, fiber_main);
       idle_.push_back(fiber.get());
