@@ -87,7 +87,7 @@ void CudaBackend::probe_exactness() {
   if (arithmetic_ == Arithmetic::kFp32) return;
   choose();
   cuda::CudaQueue queue(device_, StreamKind::kCompute, *clock_, failure_);
-  cuda::check_exactness(queue, arithmetic_);
+  many_rows_ = cuda::fastest_exact_products(queue, arithmetic_, facts_.compute_capability);
 }
 
 DType CudaBackend::key_value_type() const {
@@ -103,7 +103,11 @@ DType CudaBackend::key_value_type() const {
 }
 
 std::string CudaBackend::description() const {
-  return concat("cuda (", facts_.name, ", ", arithmetic_class_, ")");
+  const char* const products =
+      arithmetic_ == Arithmetic::kFp32
+          ? ""
+          : (many_rows_ == cuda::ManyRows::kWarps ? ", mma.sync" : ", wgmma");
+  return concat("cuda (", facts_.name, ", ", arithmetic_class_, products, ")");
 }
 
 void CudaBackend::choose() const { check_cuda(cudaSetDevice(device_), "choosing a GPU"); }

@@ -10,6 +10,7 @@
 #include "kernels/checked_backend.h"
 #include "kernels/cuda/cuda_devices.h"
 #include "kernels/cuda/cuda_queue.h"
+#include "kernels/cuda/tensor_products.h"
 
 namespace switchyard {
 
@@ -82,6 +83,7 @@ class CudaBackend final : public CheckedBackend {
 
   /// Of tensor cores, once for each arithmetic that is chosen.
   void probe_exactness();
+  cuda::ProductMethod product_method() const { return {arithmetic_, many_rows_}; }
   void* resolve(const void* pointer, int64_t bytes) const override;
   bool is_device_only(const void* pointer) const override { return find(pointer, 1); }
   /// Enqueues launch(queue).
@@ -97,6 +99,7 @@ class CudaBackend final : public CheckedBackend {
   const int device_;
   const int host_node_;
   Arithmetic arithmetic_;
+  cuda::ManyRows many_rows_ = cuda::ManyRows::kWarps;  // where arithmetic_ is not kFp32
   DeviceFacts facts_;
   std::string arithmetic_class_;
   std::unique_ptr<cuda::ClockOrigin> clock_;

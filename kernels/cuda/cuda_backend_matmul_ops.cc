@@ -15,15 +15,15 @@ void CudaBackend::run_matmul(Stream& stream, const cpu::HostMatmul& args) {
 }
 
 void CudaBackend::run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs) {
-  submit(stream, [jobs = std::move(jobs), arithmetic = arithmetic_](CudaQueue& queue) {
-    void* const scratch = queue.scratch(cuda::product_scratch_bytes(jobs, arithmetic));
-    cuda::products(queue, jobs, arithmetic, scratch);
+  submit(stream, [jobs = std::move(jobs), method = product_method()](CudaQueue& queue) {
+    void* const scratch = queue.scratch(cuda::product_scratch_bytes(jobs, method));
+    cuda::products(queue, jobs, method, scratch);
   });
 }
 
 void CudaBackend::run_grouped_ffn(Stream& stream, std::shared_ptr<const cpu::GroupedFfnCall> call) {
-  submit(stream, [call = std::move(call), arithmetic = arithmetic_](CudaQueue& queue) {
-    cuda::grouped_ffn(queue, call->args, arithmetic);
+  submit(stream, [call = std::move(call), method = product_method()](CudaQueue& queue) {
+    cuda::grouped_ffn(queue, call->args, method);
   });
 }
 

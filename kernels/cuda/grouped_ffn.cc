@@ -41,18 +41,18 @@ void gate_rows(CudaQueue& queue, const FfnForm& form, cpu::FfnJobs& jobs, float*
 
 }  // namespace
 
-void grouped_ffn(CudaQueue& queue, const cpu::HostGroupedFfn& args, Arithmetic arithmetic) {
+void grouped_ffn(CudaQueue& queue, const cpu::HostGroupedFfn& args, const ProductMethod& method) {
   cpu::FfnJobs jobs = cpu::plan_jobs(args);
   const bool is_gated = args.form.glu != GluLayout::kNone;
-  const int64_t partial_bytes = std::max(product_scratch_bytes(jobs.up, arithmetic),
-                                         product_scratch_bytes(jobs.down, arithmetic));
+  const int64_t partial_bytes =
+      std::max(product_scratch_bytes(jobs.up, method), product_scratch_bytes(jobs.down, method));
   const int64_t unit_bytes = is_gated ? num_units(jobs) * size_of(DType::kF32) : 0;
   // One block for both: a second would replace the first.
   auto* const scratch = static_cast<char*>(queue.scratch(partial_bytes + unit_bytes));
-  products(queue, jobs.up, arithmetic, scratch);
+  products(queue, jobs.up, method, scratch);
   if (is_gated)
     gate_rows(queue, args.form, jobs, reinterpret_cast<float*>(scratch + partial_bytes));
-  products(queue, jobs.down, arithmetic, scratch);
+  products(queue, jobs.down, method, scratch);
 }
 
 }  // namespace switchyard::cuda

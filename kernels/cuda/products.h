@@ -10,16 +10,16 @@ namespace switchyard::cuda {
 
 /// Bytes of scratch that products() takes.
 inline int64_t product_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs,
-                                     Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::kFp32 ? 0 : tensor_scratch_bytes(jobs);
+                                     const ProductMethod& method) {
+  return method.arithmetic == Arithmetic::kFp32 ? 0 : tensor_scratch_bytes(jobs, method);
 }
 
 /// Computes products that do not depend on each other: kFp32 with the CPU's bits, else on tensor
 /// cores.
 inline void products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
-                     Arithmetic arithmetic, void* scratch) {
-  if (arithmetic == Arithmetic::kFp32) return panel_products(queue, jobs);
-  tensor_products(queue, jobs, arithmetic, scratch);
+                     const ProductMethod& method, void* scratch) {
+  if (method.arithmetic == Arithmetic::kFp32) return panel_products(queue, jobs);
+  tensor_products(queue, jobs, method, scratch);
 }
 
 }  // namespace switchyard::cuda

@@ -5,60 +5,170 @@
 #include <tuple>
 
 #include "kernels/base/error.h"
+#include "kernels/cuda/round_rows.h"
 
 namespace switchyard::cuda {
 namespace {
 
+constexpr int64_t kMultiprocessors = 132;  // of an H100
+/// Blocks that wait for memory: two a multiprocessor.
+constexpr int64_t kWantedBlocks = 2 * kMultiprocessors;
+
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-bool has_few_rows(const cpu::HostMatmul& job) { return job.num_rows <= kFewTensorRows; }
-
-/// Floats of partial sums of a job.
-int64_t partial_floats(const cpu::HostMatmul& job) {
-  const int64_t segments = tensor_segments(job.w.spec.rows, job.w.spec.cols).count;
-  return has_few_rows(job) && segments > 1 ? segments * job.num_rows * job.w.spec.rows : 0;
+bool is_by_warpgroups(TensorForm form) {
+  return form != TensorForm::kFew && form != TensorForm::kMany;
 }
 
-TensorJob tensor_job(const cpu::HostMatmul& job) {
-  const WeightSpec& spec = job.w.spec;
-  TensorJob out;
-  out.job = job;
-  if (job.x_stride == 0) out.job.x_stride = spec.cols;
-  if (job.out_stride == 0) out.job.out_stride = spec.rows;
-  if (spec.quantization.is_on()) out.layout = cpu::layout_of(spec);
-  out.segments = tensor_segments(spec.rows, spec.cols);
-  out.row_tiles = divide_up(job.num_rows, has_few_rows(job) ? kFewTensorRows : kManyTensorRows);
-  return out;
-}
-
-/// What one launch has in common: bits (0: plain), type, whether rows are few.
-using Kind = std::tuple<int, DType, bool>;
-
-Kind kind_of(const cpu::HostMatmul& job) {
-  const int bits = job.w.spec.quantization.bits;
-  return {bits, bits == 0 ? job.w.spec.dtype : DType::kF32, has_few_rows(job)};
-}
-
-/// Uploads jobs whose blocks are counted by blocks_of(job).
-template <typename BlocksOf>
-TensorBatch make_batch(CudaQueue& queue, std::vector<TensorJob>& jobs, Arithmetic arithmetic,
-                       const BlocksOf& blocks_of) {
-  TensorBatch batch;
-  for (TensorJob& job : jobs) {
-    job.first_block = batch.num_blocks;
-    batch.num_blocks += blocks_of(job);
+int64_t rows_of_tile(TensorForm form) {
+  switch (form) {
+    case TensorForm::kFew:
+      return kFewTensorRows;
+    case TensorForm::kMany:
+    case TensorForm::kWarpgroups64:
+      return 64;
+    case TensorForm::kWarpgroups128:
+      return 128;
+    case TensorForm::kWarpgroups256:
+      return 256;
   }
-  SWITCHYARD_CHECK(batch.num_blocks <= INT32_MAX, batch.num_blocks, " blocks of products");
-  batch.jobs = queue.upload(jobs);
-  batch.num_jobs = static_cast<int>(jobs.size());
-  batch.arithmetic = arithmetic;
-  return batch;
+  return 0;
 }
+
+int64_t column_tiles(const WeightSpec& spec, TensorForm form) {
+  return divide_up(spec.rows, is_by_warpgroups(form) ? kWarpgroupOutputs : kTensorOutputs);
+}
+
+DType type_of(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kBf16 ? DType::kBF16 : DType::kF16;
+}
+
+TensorForm form_of(const cpu::HostMatmul& job, const ProductMethod& method) {
+  const WeightSpec& spec = job.w.spec;
+  if (job.num_rows <= kFewTensorRows) return TensorForm::kFew;
+  if (method.many_rows == ManyRows::kWarps) return TensorForm::kMany;
+  if (spec.quantization.is_on()) {
+    return job.num_rows <= 64 ? TensorForm::kMany : TensorForm::kWarpgroups128;
+  }
+  if (spec.dtype != type_of(method.arithmetic)) return TensorForm::kMany;
+  if (job.num_rows <= 64) return TensorForm::kWarpgroups64;
+  const bool fills_large_tiles = divide_up(job.num_rows, 128) % 2 == 0;
+  return fills_large_tiles && tensor_segments(spec.rows, spec.cols).count == 1
+             ? TensorForm::kWarpgroups256
+             : TensorForm::kWarpgroups128;
+}
+
+/// Few rows share; many only where tiles alone leave multiprocessors idle, and not for the price of
+/// much memory.
+bool shares_sums(const cpu::HostMatmul& job, TensorForm form, const TensorSegments& segments) {
+  constexpr int64_t kMostFloats = int64_t{16} << 20;
+  if (segments.count == 1 || form == TensorForm::kMany) return false;
+  if (form == TensorForm::kFew) return true;
+  return column_tiles(job.w.spec, form) * divide_up(job.num_rows, rows_of_tile(form)) <
+             kMultiprocessors &&
+         segments.count * job.num_rows * job.w.spec.rows <= kMostFloats;
+}
+
+/// What one launch has in common: form, bits (0: plain), type.
+using Kind = std::tuple<TensorForm, int, DType>;
+
+Kind kind_of(const cpu::HostMatmul& job, TensorForm form) {
+  const int bits = job.w.spec.quantization.bits;
+  return {form, bits, bits == 0 ? job.w.spec.dtype : DType::kF32};
+}
+
+/// Products sorted into launches, with their places in scratch memory.
+class TensorPlan {
+ public:
+  /// `scratch` null: only bytes() is asked for.
+  TensorPlan(const std::vector<cpu::HostMatmul>& jobs, const ProductMethod& method, void* scratch)
+      : method_(method), scratch_(static_cast<char*>(scratch)) {
+    for (const cpu::HostMatmul& job : jobs) {
+      if (job.num_rows > 0 && job.w.spec.rows > 0) add(job);
+    }
+  }
+
+  int64_t bytes() const { return bytes_; }
+
+  void run(CudaQueue& queue) {
+    if (!roundings_.empty()) {
+      round_rows(queue.stream(), make_batch(queue, roundings_, round_blocks), method_.arithmetic);
+    }
+    for (auto& [kind, members] : batches_) launch(queue, kind, members);
+    if (joined_.empty()) return;
+    join_partial_sums(queue.stream(), make_batch(queue, joined_, [](const TensorJob& job) {
+                        return divide_up(job.job.num_rows * job.job.w.spec.rows, kJoinThreads);
+                      }));
+  }
+
+ private:
+  void add(const cpu::HostMatmul& job) {
+    const WeightSpec& spec = job.w.spec;
+    const TensorForm form = form_of(job, method_);
+    TensorJob entry;
+    entry.job = job;
+    if (job.x_stride == 0) entry.job.x_stride = spec.cols;
+    if (job.out_stride == 0) entry.job.out_stride = spec.rows;
+    if (spec.quantization.is_on()) entry.layout = cpu::layout_of(spec);
+    entry.segments = tensor_segments(spec.rows, spec.cols);
+    entry.row_tiles = divide_up(job.num_rows, rows_of_tile(form));
+    if (is_by_warpgroups(form)) entry.rounded = rounded(entry.job);
+    if (shares_sums(job, form, entry.segments)) {
+      entry.sharing_blocks = entry.segments.count;
+      entry.partial = static_cast<float*>(
+          place(entry.segments.count * job.num_rows * spec.rows * size_of(DType::kF32)));
+      joined_.push_back(entry);
+    }
+    batches_[kind_of(job, form)].push_back(entry);
+  }
+
+  /// Rows that several weights take (queries, keys and values) are rounded once.
+  const uint16_t* rounded(const cpu::HostMatmul& job) {
+    const int64_t cols = job.w.spec.cols;
+    for (const RoundJob& known : roundings_) {
+      if (known.x == job.x && known.x_stride == job.x_stride && known.num_rows == job.num_rows &&
+          known.cols == cols) {
+        return known.out;
+      }
+    }
+    auto* const out = static_cast<uint16_t*>(place(rounded_bytes(job.num_rows, cols)));
+    roundings_.push_back({job.x, job.x_stride, job.num_rows, cols, out});
+    return out;
+  }
+
+  void* place(int64_t bytes) {
+    void* const at = scratch_ == nullptr ? nullptr : scratch_ + bytes_;
+    bytes_ += divide_up(bytes, 256) * 256;
+    return at;
+  }
+
+  void launch(CudaQueue& queue, const Kind& kind, std::vector<TensorJob>& members) const {
+    const auto [form, bits, dtype] = kind;
+    TensorBatch batch{make_batch(queue, members,
+                                 [form = form](const TensorJob& job) {
+                                   return column_tiles(job.job.w.spec, form) * job.row_tiles *
+                                          job.sharing_blocks;
+                                 }),
+                      form, method_.arithmetic};
+    if (is_by_warpgroups(form)) {
+      if (bits == 0) return warpgroup_products_plain(queue.stream(), batch);
+      return warpgroup_products_quantized(queue.stream(), batch, bits);
+    }
+    if (bits == 0) return tensor_products_plain(queue.stream(), batch, dtype);
+    tensor_products_quantized(queue.stream(), batch, bits);
+  }
+
+  const ProductMethod method_;
+  char* const scratch_;
+  int64_t bytes_ = 0;
+  std::vector<RoundJob> roundings_;
+  std::map<Kind, std::vector<TensorJob>> batches_;
+  std::vector<TensorJob> joined_;
+};
 
 }  // namespace
 
 TensorSegments tensor_segments(int64_t n, int64_t k) {
-  constexpr int64_t kWantedBlocks = 264;
   constexpr int64_t kLeastDepth = 256;
   const int64_t tiles = std::max<int64_t>(1, divide_up(n, kTensorOutputs));
   const int64_t count = std::clamp<int64_t>(divide_up(kWantedBlocks, tiles), 1,
@@ -68,45 +178,14 @@ TensorSegments tensor_segments(int64_t n, int64_t k) {
   return {.count = std::max<int64_t>(1, divide_up(k, depth)), .depth = depth};
 }
 
-int64_t tensor_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs) {
-  int64_t floats = 0;
-  for (const cpu::HostMatmul& job : jobs) floats += partial_floats(job);
-  return divide_up(floats * size_of(DType::kF32), 256) * 256;
+int64_t tensor_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs,
+                             const ProductMethod& method) {
+  return TensorPlan(jobs, method, nullptr).bytes();
 }
 
 void tensor_products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
-                     Arithmetic arithmetic, void* scratch) {
-  std::map<Kind, std::vector<TensorJob>> batches;
-  std::vector<TensorJob> joined;
-  float* partial = static_cast<float*>(scratch);
-  for (const cpu::HostMatmul& job : jobs) {
-    if (job.num_rows == 0 || job.w.spec.rows == 0) continue;
-    TensorJob entry = tensor_job(job);
-    if (const int64_t floats = partial_floats(job); floats > 0) {
-      entry.partial = partial;
-      partial += floats;
-      joined.push_back(entry);
-    }
-    batches[kind_of(job)].push_back(entry);
-  }
-  for (auto& [kind, members] : batches) {
-    const auto [bits, dtype, is_few] = kind;
-    TensorBatch batch = make_batch(queue, members, arithmetic, [](const TensorJob& job) {
-      const int64_t tiles = divide_up(job.job.w.spec.rows, kTensorOutputs) * job.row_tiles;
-      return has_few_rows(job.job) ? tiles * job.segments.count : tiles;
-    });
-    batch.has_few_rows = is_few;
-    if (bits == 0) {
-      tensor_products_plain(queue.stream(), batch, dtype);
-    } else {
-      tensor_products_quantized(queue.stream(), batch, bits);
-    }
-  }
-  if (joined.empty()) return;
-  const auto blocks = [](const TensorJob& job) {
-    return divide_up(job.job.num_rows * job.job.w.spec.rows, kJoinThreads);
-  };
-  join_partial_sums(queue.stream(), make_batch(queue, joined, arithmetic, blocks));
+                     const ProductMethod& method, void* scratch) {
+  TensorPlan(jobs, method, scratch).run(queue);
 }
 
 }  // namespace switchyard::cuda

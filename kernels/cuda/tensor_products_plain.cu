@@ -4,7 +4,7 @@ namespace switchyard::cuda {
 namespace {
 
 /// A thread an output of few rows: partial sums of segments, added in ascending order.
-__global__ void join_kernel(TensorBatch batch) {
+__global__ void join_kernel(JobBatch<TensorJob> batch) {
   const TensorJob& job = job_of_block(batch);
   const int64_t outputs = job.job.w.spec.rows;
   const int64_t count = job.job.num_rows * outputs;
@@ -23,7 +23,7 @@ void tensor_products_plain(cudaStream_t stream, const TensorBatch& batch, DType 
   launch_tensor_batch<PlainTile<PlainF32>>(stream, batch);
 }
 
-void join_partial_sums(cudaStream_t stream, const TensorBatch& batch) {
+void join_partial_sums(cudaStream_t stream, const JobBatch<TensorJob>& batch) {
   launch(join_kernel, {static_cast<unsigned>(batch.num_blocks), kJoinThreads}, stream, batch);
 }
 

@@ -6,8 +6,8 @@
 // the left operand once for 64 rows, the right one anew.
 #pragma once
 
-#include "kernels/cpu/activate_impl.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tensor_place.cuh"
 #include "kernels/cuda/tensor_weights.cuh"
 
 namespace switchyard::cuda {
@@ -19,37 +19,13 @@ inline constexpr int kSumStride = kTensorOutputs + 4;
 
 template <int kRows>
 struct TensorSizes {
-  static constexpr int kInBytes = (kWeightHalves + kRows * kRowHalves) * 2;
+  static constexpr int kInBytes = (PaddedLayout::kHalves + kRows * kRowHalves) * 2;
   static constexpr int kOutBytes = kRows * kSumStride * 4;
   static constexpr int kVectors = (kInBytes > kOutBytes ? kInBytes : kOutBytes) / 16;
   static_assert(kInBytes % 16 == 0 && kOutBytes % 16 == 0);
   /// Pairs of inputs that a thread moves.
   static constexpr int kPairs = kRows * kTensorDepth / 2 / kTensorThreads;
 };
-
-/// The job that a block belongs to.
-__device__ inline const TensorJob& job_of_block(const TensorBatch& batch) {
-  int low = 0;
-  int high = batch.num_jobs;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (batch.jobs[middle].first_block <= blockIdx.x) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  return batch.jobs[low];
-}
-
-/// What stands behind the sum of output n; see MatmulArgs.
-__device__ inline void finish_output(const cpu::HostMatmul& job, float sum, int64_t row,
-                                     int64_t n) {
-  if (job.bias != nullptr) sum = sum + job.bias[n];
-  float y = cpu::activate(job.activation, LaneVec{sum}).v * job.scale;
-  if (job.residual != nullptr) y = y + job.residual[row * job.w.spec.rows + n];
-  job.out[row * job.out_stride + n] = y;
-}
 
 /// Inputs of rows on their way, as tensor_weights.cuh has weights.
 template <int kRows>
@@ -101,14 +77,14 @@ __device__ void multiply_tile(const uint16_t* weights, const uint16_t* rows,
   const int warp = static_cast<int>(threadIdx.x / 32);
   // The lane's row of load_transposed(): matrices 0 and 1 are inputs 0 to 7 of outputs 0 to 7 and
   // 8 to 15, matrices 2 and 3 the next 8 inputs.
-  const uint16_t* const left = weights +
-                               (warp / 2 * kTensorDepth + lane / 16 * 8 + lane % 8) * kPaddedLanes +
-                               warp % 2 * 16 + lane / 8 % 2 * 8;
+  const uint16_t* const left =
+      weights + (warp / 2 * kTensorDepth + lane / 16 * 8 + lane % 8) * PaddedLayout::kStride +
+      warp % 2 * 16 + lane / 8 % 2 * 8;
   const uint16_t* const right = rows + lane / 4 * kRowHalves + lane % 4 * 2;
   SWITCHYARD_UNROLL
   for (int k = 0; k < kTensorDepth; k += 16) {
     uint32_t a[4];
-    load_transposed(left + k * kPaddedLanes, a);
+    load_transposed(left + k * PaddedLayout::kStride, a);
     SWITCHYARD_UNROLL
     for (int r = 0; r < kRows / 8; ++r) {
       const uint16_t* const b = right + r * 8 * kRowHalves + k;
@@ -118,40 +94,14 @@ __device__ void multiply_tile(const uint16_t* weights, const uint16_t* rows,
   }
 }
 
-/// Where a block works.
-struct TensorPlace {
-  int64_t first_row;
-  int64_t column;  // in tiles of 64 outputs
-  int64_t first_segment;
-  int64_t end_segment;
-};
-
-template <bool kIsFew>
-__device__ TensorPlace place_of_block(const TensorJob& job) {
-  const int64_t local = blockIdx.x - job.first_block;
-  if constexpr (kIsFew) {
-    const int64_t segment = local % job.segments.count;
-    return {0, local / job.segments.count, segment, segment + 1};
-  }
-  return {local % job.row_tiles * kManyTensorRows, local / job.row_tiles, 0, job.segments.count};
-}
-
-template <typename Tile>
-__device__ const char* panel_of_tile(const TensorJob& job, int64_t panel) {
-  if (panel * kPanelLanes >= job.job.w.spec.rows) return nullptr;
-  return static_cast<const char*>(job.job.w.data) + panel * Tile::panel_bytes(job);
-}
-
 /// The block's segments, each from 0, joined in ascending order.
 template <typename Numbers, typename Tile, int kRows>
 __device__ void sum_segments(const TensorJob& job, const TensorPlace& place, uint16_t* shared,
                              TensorSums<kRows>& total) {
-  const TilePanels panels = {panel_of_tile<Tile>(job, place.column * kTensorPanels),
-                             panel_of_tile<Tile>(job, place.column * kTensorPanels + 1)};
-  uint16_t* const rows = shared + kWeightHalves;
+  const TilePanels panels = panels_of_tile<Tile>(job, place.column);
+  uint16_t* const rows = shared + PaddedLayout::kHalves;
   const int64_t depth = job.segments.depth;
-  const int64_t end = place.end_segment * depth < job.job.w.spec.cols ? place.end_segment * depth
-                                                                      : job.job.w.spec.cols;
+  const int64_t end = end_of_segments(job, place.end_segment);
   // Many rows would take 32 registers through the products; the second-level cache has them near.
   constexpr bool kFetchesAhead = kRows <= kFewTensorRows;
   Tile next_weights;
@@ -160,7 +110,7 @@ __device__ void sum_segments(const TensorJob& job, const TensorPlace& place, uin
   if (kFetchesAhead) next_rows.fetch(job.job, place.first_row, place.first_segment * depth);
   TensorSums<kRows> sums = {};
   for (int64_t k = place.first_segment * depth; k < end; k += kTensorDepth) {
-    next_weights.template land<Numbers>(shared);
+    next_weights.template land<Numbers, PaddedLayout>(shared);
     if (!kFetchesAhead) next_rows.fetch(job.job, place.first_row, k);
     next_rows.template land<Numbers>(rows);
     __syncthreads();
@@ -189,7 +139,7 @@ __global__ void __launch_bounds__(kTensorThreads) tensor_kernel(TensorBatch batc
   constexpr int kRows = kIsFew ? kFewTensorRows : kManyTensorRows;
   __shared__ uint4 space[TensorSizes<kRows>::kVectors];
   const TensorJob& job = job_of_block(batch);
-  const TensorPlace place = place_of_block<kIsFew>(job);
+  const TensorPlace place = place_of_block(job, kRows);
   TensorSums<kRows> total = {};
   sum_segments<Numbers, Tile, kRows>(job, place, reinterpret_cast<uint16_t*>(space), total);
   auto* const sums = reinterpret_cast<float*>(space);  // [kRows][kSumStride]
@@ -210,12 +160,7 @@ __global__ void __launch_bounds__(kTensorThreads) tensor_kernel(TensorBatch batc
     const int64_t row = place.first_row + item / kTensorOutputs;
     const int64_t n = place.column * kTensorOutputs + item % kTensorOutputs;
     if (row >= job.job.num_rows || n >= n_outputs) continue;
-    const float sum = sums[item / kTensorOutputs * kSumStride + item % kTensorOutputs];
-    if (kIsFew && job.partial != nullptr) {
-      job.partial[(place.first_segment * job.job.num_rows + row) * n_outputs + n] = sum;
-    } else {
-      finish_output(job.job, sum, row, n);
-    }
+    store_sum(job, place, sums[item / kTensorOutputs * kSumStride + item % kTensorOutputs], row, n);
   }
 }
 
@@ -224,7 +169,7 @@ template <typename Tile>
 void launch_tensor_batch(cudaStream_t stream, const TensorBatch& batch) {
   const LaunchShape shape{static_cast<unsigned>(batch.num_blocks), kTensorThreads};
   const bool is_bf16 = batch.arithmetic == Arithmetic::kBf16;
-  if (batch.has_few_rows) {
+  if (batch.form == TensorForm::kFew) {
     launch(
         is_bf16 ? tensor_kernel<Bf16Numbers, Tile, true> : tensor_kernel<Fp16Numbers, Tile, true>,
         shape, stream, batch);

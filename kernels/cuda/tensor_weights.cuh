@@ -1,13 +1,13 @@
 // How tiles of weights come from packed panels into shared memory as 16-bit numbers, for each kind
-// of weight. A tile is kTensorDepth inputs of two panels, [2][kTensorDepth][kPaddedLanes]. fetch()
-// asks global memory for a thread's share, land() rounds it: between the two a block multiplies the
-// tile before, so that 8 KiB of 16-bit weights a block are on their way meanwhile.
+// of weight. A tile is kTensorDepth inputs of two panels in a layout of the kernel's. fetch() asks
+// global memory for a thread's share, land() rounds it: between the two a block multiplies the tile
+// before, so that 8 KiB of 16-bit weights a block are on their way meanwhile.
 #pragma once
 
 #include "kernels/base/device_code.h"
 #include "kernels/cpu/quantized_layout.h"
-#include "kernels/cuda/instructions/mma.cuh"
 #include "kernels/cuda/lane_vec.cuh"
+#include "kernels/cuda/tensor_numbers.cuh"
 #include "kernels/cuda/tensor_products.h"
 
 namespace switchyard::cuda {
@@ -15,26 +15,16 @@ namespace switchyard::cuda {
 inline constexpr int kPanelLanes = static_cast<int>(cpu::kPanelWidth);
 inline constexpr int kTensorPanels = kTensorOutputs / kPanelLanes;
 inline constexpr int kTensorThreads = 128;
-/// Numbers from one input of a panel to the next: 80 bytes put the 8 rows that load_transposed()
-/// reads at a time on different banks.
-inline constexpr int kPaddedLanes = kPanelLanes + 8;
-inline constexpr int kWeightHalves = kTensorPanels * kTensorDepth * kPaddedLanes;
 
-/// What operands are rounded to.
-struct Bf16Numbers {
-  static constexpr uint16_t kExponent = 0x7F80;  // all of it is set in what is not finite
-  __device__ static uint32_t pack(float low, float high) { return pack_bf16(low, high); }
-  __device__ static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t low,
-                                  uint32_t high) {
-    multiply_bf16(c, a, low, high);
-  }
-};
-struct Fp16Numbers {
-  static constexpr uint16_t kExponent = 0x7C00;
-  __device__ static uint32_t pack(float low, float high) { return pack_f16(low, high); }
-  __device__ static void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t low,
-                                  uint32_t high) {
-    multiply_f16(c, a, low, high);
+/// Where the numbers of a tile lie for load_transposed(), in numbers from its begin. Eight
+/// neighbouring outputs of an input lie together.
+struct PaddedLayout {
+  /// From one input of a panel to the next: 80 bytes put the 8 rows that load_transposed() reads at
+  /// a time on different banks.
+  static constexpr int kStride = kPanelLanes + 8;
+  static constexpr int kHalves = kTensorPanels * kTensorDepth * kStride;
+  __device__ static int place(int panel, int input, int output) {
+    return (panel * kTensorDepth + input) * kStride + output;
   }
 };
 
@@ -47,6 +37,16 @@ struct TilePanels {
   __device__ const char* base(int slot) const { return slot == 0 ? first : second; }
 };
 static_assert(kTensorPanels == 2);
+
+/// Those of a column of kTensorOutputs outputs. Tile is a class below.
+template <typename Tile>
+__device__ TilePanels panels_of_tile(const TensorJob& job, int64_t column) {
+  const int64_t left = job.job.w.spec.rows - column * kTensorOutputs;
+  const int64_t panel_bytes = Tile::panel_bytes(job);
+  const char* const first =
+      static_cast<const char*>(job.job.w.data) + column * kTensorPanels * panel_bytes;
+  return {left > 0 ? first : nullptr, left > kPanelLanes ? first + panel_bytes : nullptr};
+}
 
 struct PlainF32 {
   using Element = float;
@@ -81,15 +81,14 @@ class PlainTile {
     }
   }
 
-  template <typename Numbers>
+  template <typename Numbers, typename Layout>
   __device__ void land(uint16_t* tile) const {
     SWITCHYARD_UNROLL
     for (int i = 0; i < kWords; ++i) {
       const int word = static_cast<int>(threadIdx.x) + i * kTensorThreads;
       const int element = word % kWordsPerPanel * kPerWord;
       uint16_t* const to =
-          tile + (word / kWordsPerPanel * kTensorDepth + element / kPanelLanes) * kPaddedLanes +
-          element % kPanelLanes;
+          tile + Layout::place(word / kWordsPerPanel, element / kPanelLanes, element % kPanelLanes);
       typename Stored::Element numbers[kPerWord];
       memcpy(numbers, &words_[i], sizeof(numbers));
       SWITCHYARD_UNROLL
@@ -133,7 +132,7 @@ class QuantizedTile {
     }
   }
 
-  template <typename Numbers>
+  template <typename Numbers, typename Layout>
   __device__ void land(uint16_t* tile) const {
     constexpr int kBlock = static_cast<int>(cpu::kCodesPerBlock);
     SWITCHYARD_UNROLL
@@ -141,13 +140,13 @@ class QuantizedTile {
       const int unit = static_cast<int>(threadIdx.x) + i * kTensorThreads;
       const int column = unit % (kPanelLanes * kTensorPanels);
       const int input = unit / (kPanelLanes * kTensorPanels) * kBlock;
-      uint16_t* to = tile + (column / kPanelLanes * kTensorDepth + input) * kPaddedLanes +
-                     column % kPanelLanes;
       SWITCHYARD_UNROLL
       for (int j = 0; j < kBlock; j += 2) {
         const uint32_t both = Numbers::pack(element(units_[i], j), element(units_[i], j + 1));
-        to[j * kPaddedLanes] = static_cast<uint16_t>(both);
-        to[(j + 1) * kPaddedLanes] = static_cast<uint16_t>(both >> 16);
+        for (int h = 0; h < 2; ++h) {
+          tile[Layout::place(column / kPanelLanes, input + j + h, column % kPanelLanes)] =
+              static_cast<uint16_t>(both >> (16 * h));
+        }
       }
     }
   }

@@ -94,7 +94,7 @@ std::vector<float> small_integers(int64_t count, uint32_t seed) {
 TEST_P(TensorCoreTest, SmallIntegersAreExact) {
   const WeightSpec spec{DType::kBF16, 150, 331};
   const std::vector<float> w = small_integers(spec.rows * spec.cols, 1);
-  for (const int64_t rows : {1, 9, 17, 70}) {
+  for (const int64_t rows : {1, 9, 17, 70, 130}) {
     const std::vector<float> x = small_integers(rows * spec.cols, 2);
     TestDevice cpu({.kind = BackendKind::kCpu});
     expect_same_bits(multiply(cpu, x, w, spec), multiply(device(), x, w, spec), "integers");
@@ -114,35 +114,42 @@ TEST_P(TensorCoreTest, ElementsOfQuantizedWeightsAreRounded) {
   for (const int bits : {8, 4, 3, 2}) {
     const WeightSpec spec{DType::kF32, 70, 100, {bits, bits < 4 ? 16 : 32}};
     const std::vector<float> w = random_floats(spec.rows * spec.cols, 5);
-    for (const int64_t rows : {3, 20}) {
+    for (const int64_t rows : {3, 20, 140}) {
       const std::vector<float> x = random_floats(rows * spec.cols, 6);
       expect_products(x, elements_of(w, spec), spec, multiply(device(), x, w, spec));
     }
   }
 }
 
-/// 800 inputs of few outputs are cut into three segments.
+/// The bits of every row, alone and among as many others as every form of the kernels takes.
+/// `inputs` 800 of few outputs are cut into three segments, 200 are one.
 TEST_P(TensorCoreTest, RowsDoNotDependOnEachOther) {
-  const WeightSpec spec{DType::kBF16, 70, 800};
-  const std::vector<float> w = random_floats(spec.rows * spec.cols, 7);
-  const std::vector<float> x = random_floats(66 * spec.cols, 8);
-  std::vector<float> alone;
-  for (int64_t row = 0; row < 66; ++row) {
-    const auto begin = x.begin() + row * spec.cols;
-    append(alone, multiply(device(), {begin, begin + spec.cols}, w, spec));
+  const DType same = GetParam() == Arithmetic::kBf16 ? DType::kBF16 : DType::kF16;
+  const std::vector<WeightSpec> specs = {
+      {DType::kF32, 70, 800}, {same, 70, 800}, {same, 200, 200}, {DType::kF32, 70, 800, {4, 32}}};
+  for (const WeightSpec& spec : specs) {
+    constexpr int64_t kMost = 258;
+    const std::vector<float> w = random_floats(spec.rows * spec.cols, 7);
+    const std::vector<float> x = random_floats(kMost * spec.cols, 8);
+    std::vector<float> alone;
+    for (int64_t row = 0; row < kMost; row += row < 70 ? 1 : 16) {
+      const auto begin = x.begin() + row * spec.cols;
+      const auto end = x.begin() + std::min(kMost, row + (row < 70 ? 1 : 16)) * spec.cols;
+      append(alone, multiply(device(), {begin, end}, w, spec));
+    }
+    for (const int64_t rows : {2, 16, 17, 64, 66, 129, 256, 258}) {
+      const std::vector<float> part(x.begin(), x.begin() + rows * spec.cols);
+      const std::vector<float> expected(alone.begin(), alone.begin() + rows * spec.rows);
+      expect_same_bits(expected, multiply(device(), part, w, spec), concat(rows, " rows"));
+    }
+    expect_products(x, elements_of(w, spec), spec, alone);
   }
-  for (const int64_t rows : {2, 16, 17, 64, 66}) {
-    const std::vector<float> part(x.begin(), x.begin() + rows * spec.cols);
-    const std::vector<float> expected(alone.begin(), alone.begin() + rows * spec.rows);
-    expect_same_bits(expected, multiply(device(), part, w, spec), concat(rows, " rows"));
-  }
-  expect_products(x, elements_of(w, spec), spec, alone);
 }
 
 TEST_P(TensorCoreTest, WhatStandsBehindTheSumIsFp32) {
-  const WeightSpec spec{DType::kF32, 66, 520};
+  const WeightSpec spec{GetParam() == Arithmetic::kBf16 ? DType::kBF16 : DType::kF16, 66, 520};
   const std::vector<float> w = small_integers(spec.rows * spec.cols, 9);
-  for (const int64_t rows : {5, 33}) {
+  for (const int64_t rows : {5, 33, 131}) {
     const std::vector<float> x = small_integers(rows * spec.cols, 10);
     const std::vector<float> bias = random_floats(spec.rows, 11);
     const std::vector<float> residual = random_floats(rows * spec.rows, 12);
