@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/device_facts.h"
+#include "kernels/device_limits.h"
 #include "kernels/ops.h"
 #include "kernels/stream.h"
 #include "kernels/tensor.h"
@@ -79,6 +80,10 @@ class Backend {
 
   /// Bytes that the operations of a compute stream take for themselves.
   virtual int64_t scratch_bytes() const = 0;
+
+  /// Measures what this device can do at most; seconds of work for all of it, and nothing else may
+  /// run on it meanwhile. Throws Error(kResource) where memory lacks.
+  virtual std::vector<DeviceLimit> measure_limits(const LimitSizes&) { return {}; }
 
   // Streams. --------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ void run_bench_command(const std::vector<std::string>& arguments, Job& job) {
   OptionTable table = make_bench_option_table(options);
   if (read_command_options(arguments, table, job) == NextStep::kDone) return;
   run_model_command(options.run, table, job, "",
-                    [&](Backend& backend, Communicator& world, ProgressSink&) {
-                      run_bench(options, backend, world);
+                    [&](Backend& backend, Communicator& world, ProgressSink& progress) {
+                      run_bench(options, backend, world, progress);
                     });
 }
 

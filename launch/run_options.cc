@@ -73,23 +73,15 @@ Setter store_quantization(GroupQuantization& target) {
 }
 
 std::vector<OptionSpec> arithmetic_options(RunOptions& o) {
-  return {
-      {.name = "numerics",
-       .value_name = "CLASS",
-       .default_text = "auto",
-       .help = "arithmetic class: auto, the one of the checkpoint's type where the ranks' devices "
-               "have it; cpu-fp32, which all have; bf16 or fp16, a GPU's tensor cores",
-       .set = store_choice(
-           o.numerics,
-           {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}, {"bf16", "bf16"}, {"fp16", "fp16"}})},
-      {.name = "attention-form",
-       .value_name = "FORM",
-       .default_text = o.attention_form == AttentionForm::kExpanded ? "expanded" : "absorbed",
-       .help = "how latent attention (DeepSeek-V2, V3, Kimi-K2) is computed: expanded, with "
-               "each head's keys and values, or absorbed, on the latent itself; other models "
-               "have one form",
-       .set = store_choice(o.attention_form, {{"expanded", AttentionForm::kExpanded},
-                                              {"absorbed", AttentionForm::kAbsorbed}})}};
+  return {numerics_option(o.numerics),
+          {.name = "attention-form",
+           .value_name = "FORM",
+           .default_text = o.attention_form == AttentionForm::kExpanded ? "expanded" : "absorbed",
+           .help = "how latent attention (DeepSeek-V2, V3, Kimi-K2) is computed: expanded, with "
+                   "each head's keys and values, or absorbed, on the latent itself; other models "
+                   "have one form",
+           .set = store_choice(o.attention_form, {{"expanded", AttentionForm::kExpanded},
+                                                  {"absorbed", AttentionForm::kAbsorbed}})}};
 }
 
 std::vector<OptionSpec> number_options(RunOptions& o) {
@@ -150,6 +142,18 @@ OptionSpec model_option(std::string& model) {
           .help = "directory of the checkpoint",
           .set = store_path(model, "a directory"),
           .need = OptionNeed::kRequired};
+}
+
+OptionSpec numerics_option(std::string& numerics) {
+  return {.name = "numerics",
+          .value_name = "CLASS",
+          .default_text = "auto",
+          .help =
+              "arithmetic class: auto, the one of the checkpoint's type where the ranks' "
+              "devices have it; cpu-fp32, which all have; bf16 or fp16, a GPU's tensor cores",
+          .set = store_choice(
+              numerics,
+              {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}, {"bf16", "bf16"}, {"fp16", "fp16"}})};
 }
 
 OptionSpec threads_option(int& num_threads) {

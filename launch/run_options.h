@@ -13,6 +13,8 @@ OptionSpec model_option(std::string& model);
 OptionSpec threads_option(int& num_threads);
 OptionSpec log_level_option(LogLevel& level);
 OptionSpec progress_option(ProgressForm& form);
+/// --numerics, a class by name or auto.
+OptionSpec numerics_option(std::string& numerics);
 /// --json, a switch.
 OptionSpec json_option(ResultForm& form);
 

@@ -87,7 +87,7 @@ part_sanitizer() {
 }
 
 part_bench() {
-  program bench all --preset mixtral_8x7b --layers 2 --json "$out/bench.json"
+  program bench all --preset mixtral_8x7b --layers 2 --output "$out/bench.json"
 }
 
 part_torch() {

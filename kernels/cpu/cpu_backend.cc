@@ -7,6 +7,7 @@
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/machine_limits.h"
 #include "kernels/cpu/matmul_driver.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/quantize.h"
@@ -29,6 +30,10 @@ DeviceBuffer host_block(int64_t bytes) {
 CpuBackendBase::CpuBackendBase(InstructionSet instruction_set, int num_threads)
     : kernels_(cpu_kernels(instruction_set)), num_threads_(num_threads) {
   if (num_threads < 1) fail_usage("--threads is ", num_threads, "; expected at least 1");
+}
+
+std::vector<DeviceLimit> CpuBackendBase::measure_limits(const LimitSizes& sizes) {
+  return measure_machine_limits(kernels_.instruction_set, num_threads_, sizes);
 }
 
 std::string CpuBackendBase::machine() const {

@@ -20,6 +20,7 @@ class CpuBackendBase : public CheckedBackend {
   void run_on_host(Stream& stream, std::function<void()> task) final;
 
   HostBuffer allocate_host(int64_t bytes) final;
+  std::vector<DeviceLimit> measure_limits(const LimitSizes& sizes) final;
   void copy_in_task(void* to, const void* from, int64_t bytes) const override;
   void copy_to_device(Stream& stream, const void* host, const TensorView& to) final;
   void copy_to_host(Stream& stream, const TensorView& from, void* host) final;

@@ -36,6 +36,7 @@ class CudaBackend final : public CheckedBackend {
   std::optional<DeviceMemory> device_memory() const override;
   DeviceBuffer allocate(int64_t bytes) override;
   HostBuffer allocate_host(int64_t bytes) override;
+  std::vector<DeviceLimit> measure_limits(const LimitSizes& sizes) override;
   int64_t scratch_bytes() const override;
 
   Stream make_stream(StreamKind kind) override;

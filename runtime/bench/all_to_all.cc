@@ -1,26 +1,19 @@
-#include <cmath>
 #include <cstring>
 #include <numeric>
 
+#include "kernels/base/byte_size.h"
 #include "runtime/bench/bench.h"
-#include "runtime/model_preset.h"
 
 namespace switchyard {
 namespace {
 
-/// Rows for each rank where expert e of so many is chosen in proportion to (e + 1) ^ -skew.
+/// Rows for each rank where so many rows go to experts by Zipf's law.
 std::vector<int64_t> rows_to_ranks(int64_t rows, int64_t experts, double skew, int ranks) {
-  std::vector<double> weights(static_cast<size_t>(ranks));
+  std::vector<int64_t> counts(static_cast<size_t>(ranks), 0);
+  const std::vector<int64_t> of_experts = zipf_counts(rows, experts, skew);
   for (int64_t e = 0; e < experts; ++e) {
-    weights[static_cast<size_t>(e * ranks / experts)] +=
-        std::pow(static_cast<double>(e + 1), -skew);
+    counts[static_cast<size_t>(e * ranks / experts)] += of_experts[static_cast<size_t>(e)];
   }
-  const double whole = std::accumulate(weights.begin(), weights.end(), 0.0);
-  std::vector<int64_t> counts;
-  for (const double weight : weights) {
-    counts.push_back(static_cast<int64_t>(static_cast<double>(rows) * weight / whole));
-  }
-  counts[0] += rows - std::accumulate(counts.begin(), counts.end(), int64_t{0});
   return counts;
 }
 
@@ -50,6 +43,15 @@ BenchCheck check_names(const std::vector<char>& bytes, int64_t row_bytes, int64_
   return BenchCheck::kOk;
 }
 
+/// For tests: see BenchPlace::spoil.
+void spoil(BenchPlace& place, std::vector<char>& bytes) {
+  if (!place.spoil || bytes.size() < sizeof(float)) return;
+  std::vector<float> number(1);
+  std::memcpy(number.data(), bytes.data(), sizeof(float));
+  place.spoil(number);
+  std::memcpy(bytes.data(), number.data(), sizeof(float));
+}
+
 /// One exchange in which every rank sends `counts`; its rate is of the bytes a rank sends.
 BenchRow exchange(BenchPlace& place, const std::vector<int64_t>& counts, int64_t row_bytes,
                   int64_t repeats) {
@@ -66,13 +68,14 @@ BenchRow exchange(BenchPlace& place, const std::vector<int64_t>& counts, int64_t
   row.times = measure(place, repeats, [&] {
     place.world.all_to_all_v(place.stream, args, {.phase = "all-to-all"});
   });
-  row.rate = static_cast<double>(sent * row_bytes) / row.times.median / 1e9;
+  row.rate = static_cast<double>(sent * row_bytes) / row.times.median;
   row.unit = "B/s";
   std::vector<char> bytes(static_cast<size_t>(received * row_bytes));
   if (received > 0) {
     place.backend.copy_to_host(place.stream, to.view().rows(0, received), bytes.data());
     place.backend.record(place.stream).synchronize();
   }
+  spoil(place, bytes);
   const auto first =
       std::accumulate(counts.begin(), counts.begin() + place.world.rank(), int64_t{0});
   row.check = check_names(bytes, row_bytes, counts[rank], first);
@@ -81,30 +84,28 @@ BenchRow exchange(BenchPlace& place, const std::vector<int64_t>& counts, int64_t
 
 }  // namespace
 
-void measure_all_to_all(BenchPlace& place, const BenchOptions& options, const BenchLimits& limits,
-                        std::vector<BenchRow>& rows) {
-  ModelConfig config;
-  place.control.agree([&] { config = load_preset(options.preset).config; }, {.phase = "preset"});
-  const int64_t row_bytes = config.hidden_size * size_of(DType::kF32);
+BenchRow measure_even_exchange(BenchPlace& place, int64_t bytes, int64_t repeats) {
+  constexpr int64_t kRowBytes = 4096;
   const int size = place.world.size();
-  double limit = limits.copy;
-  if (size > 1) {
-    BenchRow even =
-        exchange(place, rows_to_ranks(options.limit_bytes / row_bytes + size, size, 0.0, size),
-                 row_bytes, options.repeats);
-    even.what = "all-to-all reference";
-    even.detail = concat("even, ", size, " ranks");
-    limit = even.rate;
-    rows.push_back(even);
-  }
+  BenchRow row =
+      exchange(place, rows_to_ranks(bytes / kRowBytes + size, size, 0.0, size), kRowBytes, repeats);
+  row.what = "even all-to-all";
+  row.detail = concat(format_byte_size(bytes), " from each of ", size, " ranks");
+  return row;
+}
+
+void measure_all_to_all(BenchPlace& place, const BenchOptions& options, const BenchModel& model,
+                        const BenchLimits& limits) {
+  const ModelConfig& config = model.config();
+  const int size = place.world.size();
   const int64_t experts = std::max<int64_t>(config.router.num_experts, size);
-  BenchRow row = exchange(
-      place, rows_to_ranks(options.tokens * config.router.top_k, experts, options.skew, size),
-      row_bytes, options.repeats);
+  const int64_t rows = options.tokens * std::max<int64_t>(config.router.top_k, 1);
+  BenchRow row = exchange(place, rows_to_ranks(rows, experts, options.skew, size),
+                          config.hidden_size * size_of(DType::kF32), options.repeats);
   row.what = "all-to-all";
   row.detail = concat(options.tokens, " tokens a rank, skew ", options.skew, ", ", size, " ranks");
-  row.limit = limit;
-  rows.push_back(row);
+  row.limit = limits.all_to_all;
+  place.rows.push_back(std::move(row));
 }
 
 }  // namespace switchyard

@@ -3,7 +3,6 @@
 
 #include "kernels/base/error.h"
 #include "runtime/bench/bench.h"
-#include "runtime/model_preset.h"
 
 namespace switchyard {
 namespace {
@@ -16,23 +15,24 @@ struct Bounded {
 /// Experts of one shape whose elements are windows, one further on each, on one list of numbers.
 class BenchExperts {
  public:
-  BenchExperts(BenchPlace& place, const ModelPreset& preset, int64_t least_bytes)
-      : form_(preset.config.ffn_form),
-        hidden_size_(preset.config.hidden_size),
-        ffn_size_(preset.config.expert_ffn_size),
-        up_{preset.dtype, ffn_size_ * form_.rows_per_unit(), hidden_size_},
-        down_{preset.dtype, hidden_size_, ffn_size_} {
+  BenchExperts(BenchPlace& place, const BenchModel& model, int64_t least_bytes)
+      : form_(model.config().ffn_form),
+        hidden_size_(model.config().hidden_size),
+        ffn_size_(model.config().expert_ffn_size),
+        up_{model.dtype, ffn_size_ * form_.rows_per_unit(), hidden_size_,
+            model.config().quantization.experts},
+        down_{model.dtype, hidden_size_, ffn_size_, model.config().quantization.experts} {
     const int64_t up_bytes = place.backend.packed_bytes(up_);
     const int64_t expert_bytes = up_bytes + place.backend.packed_bytes(down_);
     const int64_t count = (least_bytes + expert_bytes - 1) / expert_bytes;
     numbers_ = bench_numbers(up_.rows * up_.cols + count);
-    std::vector<char> stored(numbers_.size() * static_cast<size_t>(size_of(preset.dtype)));
-    convert_elements(DType::kF32, numbers_.data(), preset.dtype, stored.data(),
+    std::vector<char> stored(numbers_.size() * static_cast<size_t>(size_of(model.dtype)));
+    convert_elements(DType::kF32, numbers_.data(), model.dtype, stored.data(),
                      static_cast<int64_t>(numbers_.size()));
     memory_ = place.backend.allocate(count * expert_bytes);
     for (int64_t e = 0; e < count; ++e) {
       char* const at = static_cast<char*>(memory_.data()) + e * expert_bytes;
-      const char* const elements = stored.data() + e * size_of(preset.dtype);
+      const char* const elements = stored.data() + e * size_of(model.dtype);
       experts_.push_back({{up_, at}, {}, {down_, at + up_bytes}, {}});
       place.backend.pack_weight(place.stream, elements, 0, up_.rows, experts_.back().up);
       place.backend.pack_weight(place.stream, elements, 0, down_.rows, experts_.back().down);
@@ -45,10 +45,38 @@ class BenchExperts {
   int64_t hidden_size() const { return hidden_size_; }
   int64_t up_rows() const { return up_.rows; }
   int64_t elements() const { return up_.rows * up_.cols + down_.rows * down_.cols; }
-  int64_t bytes() const { return memory_.bytes(); }
+  /// Of one expert, as it is stored.
+  int64_t bytes_each() const { return memory_.bytes() / static_cast<int64_t>(experts_.size()); }
+  bool is_quantized() const { return up_.quantization.is_on(); }
 
-  /// Is `got` what the last expert makes of `x`, but for the roundings of its sums?
-  BenchCheck check(const float* x, const float* got, double roundoff) const {
+  /// What the CPU makes of a row with the same stored bytes.
+  std::vector<float> run_on_host(BenchPlace& place, int64_t expert, const float* x) const {
+    const std::unique_ptr<Backend> cpu = make_backend({.kind = BackendKind::kCpu});
+    Stream stream = cpu->make_stream(StreamKind::kCompute);
+    const DeviceBuffer weights = cpu->allocate(bytes_each());
+    const ExpertWeights& theirs = experts_[static_cast<size_t>(expert)];
+    place.backend.copy_to_host(place.stream, {theirs.up.data, DType::kU8, {bytes_each()}},
+                               weights.data());
+    place.backend.record(place.stream).synchronize();
+    std::vector<float> hidden(static_cast<size_t>(up_.rows));
+    std::vector<float> out(static_cast<size_t>(hidden_size_));
+    char* const down = static_cast<char*>(weights.data()) + cpu->packed_bytes(up_);
+    cpu->grouped_ffn(stream, {.rows = {const_cast<float*>(x), DType::kF32, {1, hidden_size_}},
+                              .row_offsets = {0, 1},
+                              .experts = {{{up_, weights.data()}, {}, {down_, down}, {}}},
+                              .form = form_,
+                              .hidden = {hidden.data(), DType::kF32, {1, up_.rows}},
+                              .out = {out.data(), DType::kF32, {1, hidden_size_}}});
+    cpu->record(stream).synchronize();
+    return out;
+  }
+
+  /// Is `got` what an expert makes of `x`, but for the roundings of its sums? Elements of quantised
+  /// experts are known to the kernels alone: then `alone` [hidden_size] is what the CPU makes of
+  /// the row, and the bound, of the elements before they were quantised, is doubled.
+  BenchCheck check(int64_t expert, const float* x, const float* got, const float* alone,
+                   double roundoff) {
+    checked_ = expert;
     std::vector<Bounded> hidden;
     for (int64_t unit = 0; unit < ffn_size_; ++unit) {
       hidden.push_back(hidden_unit(x, unit, roundoff));
@@ -64,6 +92,7 @@ class BenchExperts {
         size += std::fabs(w) * (std::fabs(h.value) + h.error);
       }
       sum.error += static_cast<double>(ffn_size_ + 2) * roundoff * size;
+      if (alone != nullptr) sum = {static_cast<double>(alone[col]), 2.0 * sum.error};
       // Written so that NaN is wrong.
       if (!(std::fabs(static_cast<double>(got[col]) - sum.value) <= sum.error)) {
         return BenchCheck::kWrong;
@@ -74,7 +103,7 @@ class BenchExperts {
 
  private:
   double element(int64_t i) const {
-    return static_cast<double>(numbers_[static_cast<size_t>(i) + experts_.size() - 1]);
+    return static_cast<double>(numbers_[static_cast<size_t>(i + checked_)]);
   }
   Bounded product(const float* x, int64_t row, double roundoff) const {
     Bounded sum;
@@ -131,53 +160,78 @@ class BenchExperts {
   std::vector<float> numbers_;
   DeviceBuffer memory_;
   std::vector<ExpertWeights> experts_;
+  int64_t checked_ = 0;  // the expert whose elements check() looks at
 };
 
-BenchRow measure_rows(BenchPlace& place, const BenchExperts& experts, int64_t rows_each,
-                      const BenchOptions& options) {
+/// So many rows of each expert on average, and an expert that has some.
+struct RowShares {
+  std::vector<int64_t> offsets = {0};
+  int64_t expert = 0, last_row = 0;
+};
+RowShares share_rows(int64_t rows, int64_t experts, double skew) {
+  RowShares shares;
+  for (const int64_t count : zipf_counts(rows, experts, skew)) {
+    shares.offsets.push_back(shares.offsets.back() + count);
+    if (count == 0) continue;
+    shares.expert = static_cast<int64_t>(shares.offsets.size()) - 2;
+    shares.last_row = shares.offsets.back() - 1;
+  }
+  return shares;
+}
+
+void measure_rows(BenchPlace& place, BenchExperts& experts, int64_t rows_each,
+                  const BenchOptions& options, const BenchLimits& limits) {
   const auto count = static_cast<int64_t>(experts.table().size());
   const int64_t rows = rows_each * count;
   const int64_t width = experts.hidden_size();
+  const RowShares shares = share_rows(rows, count, options.skew);
   const std::vector<float> x = bench_numbers(rows * width);
   const Tensor in = to_device(place, x.data(), DType::kF32, {rows, width});
   const Tensor hidden = place.backend.allocate_tensor(DType::kF32, {rows, experts.up_rows()});
   const Tensor out = place.backend.allocate_tensor(DType::kF32, {rows, width});
-  GroupedFfnArgs args{in.view(), {}, experts.table(), experts.form(), hidden.view(), out.view()};
-  for (int64_t e = 0; e <= count; ++e) args.row_offsets.push_back(e * rows_each);
-  BenchRow row{.what = "experts",
-               .detail = concat(rows_each, " rows each, ", count, " experts"),
-               .times = {},
-               .unit = "FLOP/s"};
+  const GroupedFfnArgs args{in.view(),      shares.offsets, experts.table(),
+                            experts.form(), hidden.view(),  out.view()};
+  BenchRow row{
+      .what = "experts",
+      .detail = concat(rows_each, options.skew > 0.0 ? " rows on average, " : " rows each, ", count,
+                       " experts"),
+      .times = {},
+      .unit = "FLOP/s"};
   row.times =
       measure(place, options.repeats, [&] { place.backend.grouped_ffn(place.stream, args); });
-  const double flops = 2.0 * static_cast<double>(rows_each * count * experts.elements());
-  row.rate = flops / row.times.median / 1e9;
-  const std::vector<float> got = to_host(place, out.view());
-  row.check = experts.check(x.data() + (rows - 1) * width, got.data() + (rows - 1) * width,
-                            unit_roundoff(place.backend.arithmetic_class()));
-  return row;
+  const double operations = 2.0 * static_cast<double>(rows * experts.elements());
+  int64_t used = 0;
+  for (int64_t e = 0; e < count; ++e) {
+    const auto i = static_cast<size_t>(e);
+    if (shares.offsets[i + 1] > shares.offsets[i]) ++used;
+  }
+  const auto bytes = static_cast<double>(used * experts.bytes_each());
+  row.rate = operations / row.times.median;
+  row.limit = operations / limits.seconds(operations, bytes);
+  std::vector<float> got = to_host(place, out.view().rows(shares.last_row, 1));
+  if (place.spoil) place.spoil(got);
+  const float* const row_in = x.data() + shares.last_row * width;
+  std::vector<float> alone;
+  if (experts.is_quantized()) alone = experts.run_on_host(place, shares.expert, row_in);
+  row.check =
+      experts.check(shares.expert, row_in, got.data(), alone.empty() ? nullptr : alone.data(),
+                    unit_roundoff(place.backend.arithmetic_class()));
+  place.rows.push_back(std::move(row));
 }
 
 }  // namespace
 
-void measure_experts(BenchPlace& place, const BenchOptions& options, const BenchLimits& limits,
-                     std::vector<BenchRow>& rows) {
-  ModelPreset preset;
+void measure_experts(BenchPlace& place, const BenchOptions& options, const BenchModel& model,
+                     const BenchLimits& limits) {
   place.control.agree(
       [&] {
-        preset = load_preset(options.preset);
-        if (preset.config.expert_ffn_size == 0) {
-          fail_usage("--preset ", options.preset, " has no experts; name a model that has");
-        }
+        if (model.config().expert_ffn_size > 0) return;
+        fail_usage(model.name, " has no experts; name a model that has");
       },
-      {.phase = "preset"});
-  const BenchExperts experts(place, preset, options.weight_bytes);
+      {.phase = "experts"});
+  BenchExperts experts(place, model, least_bytes(options, place.backend));
   for (const int64_t rows_each : options.rows) {
-    BenchRow row = measure_rows(place, experts, rows_each, options);
-    const double flops = row.rate * row.times.median;
-    const double by_weights = flops * 1e9 * limits.copy / static_cast<double>(experts.bytes());
-    row.limit = std::min(limits.matmul, by_weights);
-    rows.push_back(row);
+    measure_rows(place, experts, rows_each, options, limits);
   }
 }
 

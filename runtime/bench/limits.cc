@@ -1,55 +1,54 @@
+#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "runtime/bench/bench.h"
 
 namespace switchyard {
 namespace {
 
-/// Rows of 4 KiB from one place of the device's memory to another.
-BenchRow measure_copy(BenchPlace& place, const BenchOptions& options) {
-  constexpr int64_t kWidth = 1024;
-  const int64_t count = std::max<int64_t>(1, options.limit_bytes / (kWidth * 4));
-  std::vector<int32_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  const std::vector<float> numbers = bench_numbers(count * kWidth);
-  const Tensor from = to_device(place, numbers.data(), DType::kF32, {count, kWidth});
-  const Tensor index = to_device(place, order.data(), DType::kI32, {count});
-  const Tensor to = place.backend.allocate_tensor(DType::kF32, {count, kWidth});
-  BenchRow row{.what = "memory copy", .detail = "read and write", .times = {}, .unit = "B/s"};
-  row.times = measure(place, options.repeats, [&] {
-    place.backend.gather_rows(place.stream,
-                              {.x = from.view(), .index = index.view(), .out = to.view()});
-  });
-  row.rate = 2.0 * static_cast<double>(from.view().bytes()) / row.times.median / 1e9;
-  if (to_host(place, to.view()) != numbers) row.check = BenchCheck::kWrong;
-  return row;
+std::string name_of(const DeviceLimit& limit) {
+  switch (limit.kind) {
+    case LimitKind::kRead:
+      return "memory read";
+    case LimitKind::kCopy:
+      return "memory copy";
+    case LimitKind::kHostToDevice:
+      return "host to device";
+    case LimitKind::kDeviceToHost:
+      return "device to host";
+    case LimitKind::kProducts:
+      return limit.arithmetic + " products";
+  }
+  return "";
 }
 
-/// Both ways between the device's memory and the host's, where they are not the same.
-void measure_link(BenchPlace& place, const BenchOptions& options, std::vector<BenchRow>& rows) {
-  const int64_t count = options.limit_bytes / 4;
-  const Tensor device = place.backend.allocate_tensor(DType::kF32, {count});
-  if (place.backend.host_address(device.view().data) == device.view().data) return;
-  const HostBuffer host = place.backend.allocate_host(count * 4);
-  auto* const numbers = static_cast<float*>(host.data());
-  for (int64_t i = 0; i < count; ++i) numbers[i] = bench_number(i);
-  BenchRow up{.what = "host to device", .detail = "pinned", .times = {}, .unit = "B/s"};
-  up.times = measure(place, options.repeats, [&] {
-    place.backend.copy_to_device(place.stream, host.data(), device.view());
-  });
-  BenchRow down{.what = "device to host", .detail = "pinned", .times = {}, .unit = "B/s"};
-  std::fill_n(numbers, count, 0.0f);
-  down.times = measure(place, options.repeats, [&] {
-    place.backend.copy_to_host(place.stream, device.view(), host.data());
-  });
-  for (int64_t i = 0; i < count; ++i) {
-    if (numbers[i] != bench_number(i)) up.check = down.check = BenchCheck::kWrong;
+/// The device's own limits, of which the slowest rank's count.
+BenchLimits measure_device(BenchPlace& place, const BenchOptions& options) {
+  place.control.barrier({.phase = "limits"});
+  std::vector<DeviceLimit> found;
+  place.control.agree(
+      [&] {
+        found = place.backend.measure_limits({.bytes = options.limit_bytes.value_or(0),
+                                              .extent = options.limit_extent,
+                                              .repeats = static_cast<int>(options.repeats)});
+      },
+      {.phase = "limits"});
+  BenchLimits limits;
+  const std::string_view arithmetic = place.backend.arithmetic_class();
+  for (DeviceLimit& limit : found) {
+    limit.rate = -static_cast<double>(place.control.all_max(static_cast<int64_t>(-limit.rate), {}));
+    const bool is_memory = limit.kind == LimitKind::kRead || limit.kind == LimitKind::kCopy;
+    if (is_memory) limits.read = std::max(limits.read, limit.rate);
+    if (limit.kind == LimitKind::kProducts && arithmetic.ends_with(limit.arithmetic)) {
+      limits.matmul = limit.rate;
+    }
+    place.rows.push_back({.what = name_of(limit),
+                          .detail = limit.how,
+                          .times = {limit.seconds, limit.seconds, limit.seconds},
+                          .rate = limit.rate,
+                          .unit = limit.kind == LimitKind::kProducts ? "FLOP/s" : "B/s"});
   }
-  for (BenchRow* const row : {&up, &down}) {
-    row->rate = static_cast<double>(count * 4) / row->times.median / 1e9;
-    rows.push_back(*row);
-  }
+  return limits;
 }
 
 /// Is out[row, col] as near to the exact product as a sum of so many terms must be?
@@ -65,13 +64,23 @@ bool is_near(const std::vector<float>& x, int64_t row, int64_t col, int64_t exte
   return std::fabs(got - sum) <= static_cast<double>(extent + 2) * roundoff * size;
 }
 
+/// Backend::matmul, which everything dense goes through.
 BenchRow measure_matmul(BenchPlace& place, const BenchOptions& options) {
-  const int64_t extent = options.limit_extent;
+  constexpr int64_t kHostExtent = 1024;  // 0.1 s on two cores
+  constexpr int64_t kDeviceExtent = 8192;
+  const bool is_host = !place.backend.device_memory().has_value();
+  const int64_t extent =
+      options.limit_extent > 0 ? options.limit_extent : (is_host ? kHostExtent : kDeviceExtent);
   const std::vector<float> numbers = bench_numbers(extent * extent);
-  const WeightSpec spec{DType::kF32, extent, extent};
+  // The type that the arithmetic multiplies, whose numbers it takes as they are.
+  const WeightSpec spec{place.backend.key_value_type(), extent, extent};
+  std::vector<char> stored(numbers.size() * static_cast<size_t>(size_of(spec.dtype)));
+  convert_elements(DType::kF32, numbers.data(), spec.dtype, stored.data(),
+                   static_cast<int64_t>(numbers.size()));
   const DeviceBuffer packed = place.backend.allocate(place.backend.packed_bytes(spec));
   const Weight weight{spec, packed.data()};
-  place.backend.pack_weight(place.stream, numbers.data(), 0, extent, weight);
+  place.backend.pack_weight(place.stream, stored.data(), 0, extent, weight);
+  place.backend.record(place.stream).synchronize();
   const Tensor x = to_device(place, numbers.data(), DType::kF32, {extent, extent});
   const Tensor out = place.backend.allocate_tensor(DType::kF32, {extent, extent});
   BenchRow row{
@@ -83,7 +92,7 @@ BenchRow measure_matmul(BenchPlace& place, const BenchOptions& options) {
     place.backend.matmul(
         place.stream, {.x = x.view(), .w = weight, .bias = {}, .residual = {}, .out = out.view()});
   });
-  row.rate = 2.0 * std::pow(static_cast<double>(extent), 3.0) / row.times.median / 1e9;
+  row.rate = 2.0 * std::pow(static_cast<double>(extent), 3.0) / row.times.median;
   const std::vector<float> got = to_host(place, out.view());
   const double roundoff = unit_roundoff(place.backend.arithmetic_class());
   for (const int64_t i : {int64_t{0}, extent / 2, extent - 1}) {
@@ -94,16 +103,28 @@ BenchRow measure_matmul(BenchPlace& place, const BenchOptions& options) {
   return row;
 }
 
+/// Messages of three sizes between all ranks; the largest is the limit of other exchanges.
+double measure_exchanges(BenchPlace& place, const BenchOptions& options) {
+  double rate = 0.0;
+  const int64_t most = moved_bytes(options);
+  for (const int64_t bytes : {most / 256, most / 16, most}) {
+    BenchRow row = measure_even_exchange(place, bytes, options.repeats);
+    rate = row.rate;
+    place.rows.push_back(std::move(row));
+  }
+  return rate;
+}
+
 }  // namespace
 
-BenchLimits measure_limits(BenchPlace& place, const BenchOptions& options,
-                           std::vector<BenchRow>& rows) {
-  BenchLimits limits;
-  rows.push_back(measure_copy(place, options));
-  limits.copy = rows.back().rate;
-  measure_link(place, options, rows);
-  rows.push_back(measure_matmul(place, options));
-  limits.matmul = rows.back().rate;
+BenchLimits measure_limits(BenchPlace& place, const BenchOptions& options) {
+  BenchLimits limits = measure_device(place, options);
+  BenchRow matmul = measure_matmul(place, options);
+  matmul.limit = limits.matmul;
+  if (limits.matmul == 0.0) limits.matmul = matmul.rate;
+  place.rows.push_back(std::move(matmul));
+  limits.all_to_all =
+      place.world.size() > 1 ? measure_exchanges(place, options) : limits.read / 2.0;
   return limits;
 }
 

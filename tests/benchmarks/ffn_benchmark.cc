@@ -11,14 +11,14 @@
 #include <vector>
 
 #include "kernels/base/text_table.h"
+#include "kernels/base/timing.h"
 #include "kernels/cpu/grouped_ffn_driver.h"
 #include "kernels/cpu/instruction_set.h"
+#include "kernels/cpu/machine_limits.h"
 #include "kernels/cpu/matmul_driver.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/quantize.h"
 #include "kernels/quantization.h"
-#include "tests/benchmarks/machine_limits.h"
-#include "tests/benchmarks/timing.h"
 
 namespace switchyard {
 namespace {

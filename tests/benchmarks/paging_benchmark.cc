@@ -17,10 +17,10 @@
 #include "kernels/base/log.h"
 #include "kernels/base/steady_seconds.h"
 #include "kernels/base/text_table.h"
+#include "runtime/bench/repeated_step.h"
 #include "runtime/host_memory.h"
 #include "runtime/model_runtime.h"
 #include "tests/benchmarks/arguments.h"
-#include "tests/benchmarks/repeated_step.h"
 
 namespace switchyard {
 namespace {

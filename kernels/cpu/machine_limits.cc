@@ -1,4 +1,4 @@
-#include "tests/benchmarks/machine_limits.h"
+#include "kernels/cpu/machine_limits.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
-#include "tests/benchmarks/timing.h"
+#include "kernels/base/aligned_buffer.h"
+#include "kernels/base/timing.h"
 
 namespace switchyard {
 namespace {
@@ -37,7 +39,7 @@ float portable_steps(int64_t steps) {
 }
 
 #if defined(__x86_64__)
-[[gnu::target("avx512f"), gnu::optimize("O3")]] float avx512_steps(int64_t steps) {
+[[gnu::target("avx512f")]] float avx512_steps(int64_t steps) {
   __m512 sums[kChains];
   for (__m512& sum : sums) sum = _mm512_setzero_ps();
   const __m512 half = _mm512_set1_ps(0.5f), one = _mm512_set1_ps(1.0f);
@@ -50,7 +52,7 @@ float portable_steps(int64_t steps) {
   return total;
 }
 
-[[gnu::target("avx2,fma"), gnu::optimize("O3")]] float avx2_steps(int64_t steps) {
+[[gnu::target("avx2,fma")]] float avx2_steps(int64_t steps) {
   constexpr int kRegisterChains = 12;  // 16 registers
   __m256 sums[kRegisterChains];
   for (__m256& sum : sums) sum = _mm256_setzero_ps();
@@ -118,6 +120,20 @@ double measure_read_bandwidth(ThreadPool& pool, const void* data, int64_t bytes)
     best = std::max(best, static_cast<double>(words * 8 * pool.num_threads()) / seconds);
   }
   return best;
+}
+
+std::vector<DeviceLimit> measure_machine_limits(InstructionSet set, int num_threads,
+                                                const LimitSizes& sizes) {
+  ThreadPool pool(num_threads);
+  const int64_t bytes =
+      sizes.bytes > 0 ? sizes.bytes : std::max(int64_t{128} << 20, 2 * last_level_cache_bytes());
+  AlignedBuffer memory(bytes);
+  std::memset(memory.data(), 1, static_cast<size_t>(bytes));
+  const double read = measure_read_bandwidth(pool, memory.data(), bytes);
+  const double peak = measure_fma_peak(set, pool);
+  return {{LimitKind::kRead, "", "by plain loops", read, static_cast<double>(bytes) / read},
+          {LimitKind::kProducts, "fp32", "fused multiply-adds on registers", peak,
+           2.0 * kChains * loop_of(set).lanes * static_cast<double>(kSteps) * num_threads / peak}};
 }
 
 int64_t last_level_cache_bytes() {

@@ -1,4 +1,4 @@
-// A step that benchmarks run again and again.
+// A step that is run again and again to be timed.
 #pragma once
 
 #include <algorithm>
@@ -55,6 +55,8 @@ class RepeatedStep : public StepWork {
 
   std::string describe(const NonFiniteError& error) const override { return error.what(); }
 
+  /// Of each run.
+  const std::vector<double>& seconds() const { return seconds_; }
   int64_t tokens() const { return tokens_; }
   bool same() const { return same_; }
   /// Of the first step, by sequence.

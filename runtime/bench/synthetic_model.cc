@@ -1,23 +1,17 @@
-#include "tests/benchmarks/synthetic_model.h"
+#include "runtime/bench/synthetic_model.h"
 
-#include "kernels/base/error.h"
 #include "runtime/checkpoint/expected_tensors.h"
-#include "runtime/model_preset.h"
 
 namespace switchyard {
 
-ModelConfig moe_15b_config(int num_layers, int64_t num_experts) {
-  return load_preset("moe_15b", {.layers = num_layers, .experts = num_experts, .rank_files = 1})
-      .config;
-}
-
-Checkpoint synthetic_checkpoint(const ModelConfig& config) {
+Checkpoint synthetic_checkpoint(const ModelConfig& config, DType dtype) {
   Checkpoint checkpoint;
   checkpoint.directory = "synthetic";
   checkpoint.config = config;
+  checkpoint.config.weight_dtype = dtype;
   for (const ExpectedTensor& tensor : expected_tensors(config)) {
     TensorEntry& entry = checkpoint.index.tensors[tensor.name];
-    entry.dtype = DType::kF16;
+    entry.dtype = dtype;
     entry.shape = tensor.shape;
   }
   return checkpoint;
@@ -25,8 +19,7 @@ Checkpoint synthetic_checkpoint(const ModelConfig& config) {
 
 void SyntheticSource::read(const std::string& name, const TensorEntry& entry, int64_t first,
                            int64_t count, void* to) {
-  SWITCHYARD_CHECK(entry.dtype == DType::kF16);
-  weights_.fill(synthetic_tensor(config_, name, entry.shape, DType::kF16), first, count, to);
+  weights_.fill(synthetic_tensor(config_, name, entry.shape, entry.dtype), first, count, to);
 }
 
 }  // namespace switchyard

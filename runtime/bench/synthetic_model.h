@@ -6,13 +6,10 @@
 
 namespace switchyard {
 
-/// The preset moe_15b, cut to this many layers and experts.
-ModelConfig moe_15b_config(int num_layers, int64_t num_experts);
+/// A checkpoint without files: every tensor that the model needs, in `dtype`.
+Checkpoint synthetic_checkpoint(const ModelConfig& config, DType dtype);
 
-/// A checkpoint without files: every tensor that the model needs, in fp16.
-Checkpoint synthetic_checkpoint(const ModelConfig& config);
-
-/// The weights of `synthesize` with seed 1, in fp16. `config` must outlive it.
+/// The weights of `synthesize` with seed 1. `config` must outlive it.
 class SyntheticSource : public TensorSource {
  public:
   explicit SyntheticSource(const ModelConfig& config) : config_(config), weights_(1) {}

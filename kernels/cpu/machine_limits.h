@@ -1,10 +1,16 @@
 // What this machine can do at most, measured by the plainest loops.
 #pragma once
 
+#include <vector>
+
 #include "kernels/backend.h"
 #include "kernels/base/thread_pool.h"
 
 namespace switchyard {
+
+/// The two below on so many threads, as Backend::measure_limits().
+std::vector<DeviceLimit> measure_machine_limits(InstructionSet set, int num_threads,
+                                                const LimitSizes& sizes);
 
 /// Fused multiply-adds on registers only, on all threads of the pool: fp32 operations a second
 /// (a multiply-add counts as two), the best of several runs.
