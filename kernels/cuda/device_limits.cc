@@ -1,5 +1,4 @@
 // Ceilings of a GPU: copies by the runtime, products by cuBLAS.
-#include <cublas_v2.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <random>
 
 #include "kernels/base/error.h"
+#include "kernels/cuda/cublas_library.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cuda_error.h"
 
@@ -93,8 +93,10 @@ struct ProductForm {
 
 class Products {
  public:
-  Products(CudaBackend& backend, Timer& timer, const LimitSizes& sizes)
-      : timer_(timer),
+  Products(const cuda::CublasLibrary& library, CudaBackend& backend, Timer& timer,
+           const LimitSizes& sizes)
+      : library_(library),
+        timer_(timer),
         extent_(sizes.extent > 0 ? sizes.extent : kDefaultExtent),
         repeats_(sizes.repeats),
         operand_(backend.allocate(extent_ * extent_ * 4)),
@@ -106,10 +108,10 @@ class Products {
                         cudaMemcpyHostToDevice, timer.stream()),
         "copying to the device");
     check_cuda(cudaStreamSynchronize(timer.stream()), "copying to the device");
-    check_cublas(cublasCreate(&handle_), "starting cuBLAS");
-    check_cublas(cublasSetStream(handle_, timer.stream()), "giving cuBLAS a stream");
+    check_cublas(library_.create(&handle_), "starting cuBLAS");
+    check_cublas(library_.set_stream(handle_, timer.stream()), "giving cuBLAS a stream");
   }
-  ~Products() { cublasDestroy(handle_); }
+  ~Products() { library_.destroy(handle_); }
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
 
@@ -118,10 +120,11 @@ class Products {
     const float one = 1.0f;
     const float zero = 0.0f;
     const double seconds = timer_.best_seconds(repeats_, [&] {
-      check_cublas(cublasGemmEx(handle_, CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, operand_.data(),
-                                form.type, n, operand_.data(), form.type, n, &zero, out_.data(),
-                                CUDA_R_32F, n, form.compute, CUBLAS_GEMM_DEFAULT),
-                   "multiplying matrices");
+      check_cublas(
+          library_.multiply(handle_, CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, operand_.data(),
+                            form.type, n, operand_.data(), form.type, n, &zero, out_.data(),
+                            CUDA_R_32F, n, form.compute, CUBLAS_GEMM_DEFAULT),
+          "multiplying matrices");
     });
     const auto extent = static_cast<double>(extent_);
     return {LimitKind::kProducts, form.name, concat(form.how, ", ", extent_, " cubed"),
@@ -129,6 +132,7 @@ class Products {
   }
 
  private:
+  const cuda::CublasLibrary& library_;
   Timer& timer_;
   const int64_t extent_;
   const int repeats_;
@@ -163,7 +167,9 @@ std::vector<DeviceLimit> CudaBackend::measure_limits(const LimitSizes& sizes) {
     measure_copy(LimitKind::kCopy, "cudaMemcpyAsync", from.data(), to.data(),
                  cudaMemcpyDeviceToDevice, 2 * bytes);
   }
-  Products products(*this, timer, sizes);
+  const cuda::CublasLibrary* const library = cuda::cublas_library();
+  if (library == nullptr) return limits;
+  Products products(*library, *this, timer, sizes);
   for (const ProductForm& form :
        {ProductForm{"fp32", "cuBLAS", CUDA_R_32F, CUBLAS_COMPUTE_32F},
         ProductForm{"tf32", "cuBLAS", CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32},

@@ -38,13 +38,13 @@ inline float element_of(const void* matrix, cudaDataType_t type, size_t i) {
 }  // namespace cuda_emulation
 
 inline cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t left,
-                                   cublasOperation_t right, int m, int n, int k, const float* alpha,
+                                   cublasOperation_t right, int m, int n, int k, const void* alpha,
                                    const void* a, cudaDataType_t a_type, int lda, const void* b,
-                                   cudaDataType_t b_type, int ldb, const float* beta, void* c,
+                                   cudaDataType_t b_type, int ldb, const void* beta, void* c,
                                    cudaDataType_t c_type, int ldc, cublasComputeType_t,
                                    cublasGemmAlgo_t) {
-  if (left != CUBLAS_OP_T || right != CUBLAS_OP_N || c_type != CUDA_R_32F || *alpha != 1.0f ||
-      *beta != 0.0f) {
+  if (left != CUBLAS_OP_T || right != CUBLAS_OP_N || c_type != CUDA_R_32F ||
+      *static_cast<const float*>(alpha) != 1.0f || *static_cast<const float*>(beta) != 0.0f) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   cuda_emulation::enqueue(handle->stream, [=] {
