@@ -15,6 +15,7 @@
 #include "kernels/stream.h"
 #include "kernels/tensor.h"
 #include "kernels/weight.h"
+#include "kernels/work_sizes.h"
 
 namespace switchyard {
 
@@ -78,8 +79,8 @@ class Backend {
   /// touch it. Throws Error(kResource).
   virtual HostBuffer allocate_host(int64_t bytes) = 0;
 
-  /// Bytes that the operations of a compute stream take for themselves.
-  virtual int64_t scratch_bytes() const = 0;
+  /// Bytes at most that the operations of a compute stream take for themselves.
+  virtual int64_t scratch_bytes(const WorkSizes& sizes) const = 0;
 
   /// Measures what this device can do at most; seconds of work for all of it, and nothing else may
   /// run on it meanwhile. Throws Error(kResource) where memory lacks.

@@ -1,5 +1,6 @@
 #include "runtime/memory_plan.h"
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 
@@ -49,6 +50,36 @@ MemoryTables memory_tables(const Checkpoint& checkpoint,
   return tables;
 }
 
+namespace {
+
+/// Every dense matrix with all rows of a step, the output with those whose logits stand together.
+WorkSizes work_sizes(const ModelConfig& config, const MemoryTables& tables,
+                     const WorkspaceLimits& limits) {
+  WorkSizes sizes;
+  for (const DenseSpec& spec : tables.dense) {
+    if (spec.form == TensorForm::kVector) continue;
+    int64_t rows = limits.max_rows;
+    if (spec.heads > 1) rows = std::min(rows, kAttentionBlockRows);
+    if (spec.name.starts_with(config.names.output)) rows = logit_chunk_rows(config);
+    sizes.products.push_back({spec.weight_spec(), rows, spec.heads});
+  }
+  for (const ExpertLayer& layer : tables.experts) {
+    if (layer.experts.empty()) continue;
+    const ExpertShape& shape =
+        *std::max_element(layer.experts.begin(), layer.experts.end(),
+                          [](const auto& a, const auto& b) { return a.up.rows < b.up.rows; });
+    sizes.experts.push_back(
+        {shape.up, shape.down, config.ffn_form, limits.exchange_rows, layer.num_local_experts()});
+  }
+  sizes.routed_rows = limits.max_rows;
+  sizes.router = config.router;
+  sizes.logit_rows = logit_chunk_rows(config);
+  sizes.vocabulary = config.vocab_size;
+  return sizes;
+}
+
+}  // namespace
+
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
                        const WorkspaceLimits& limits, const Backend& backend) {
   MemoryPlan plan;
@@ -59,7 +90,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
     plan[MemoryCategory::kExchange] +=
         limits.exchange_rows * exchange_bytes_per_row(limits.exchange, config.hidden_size);
   }
-  plan[MemoryCategory::kActivations] += backend.scratch_bytes();
+  plan[MemoryCategory::kActivations] += backend.scratch_bytes(work_sizes(config, tables, limits));
   plan[MemoryCategory::kHost] = loader_staging_bytes(tables.dense) + tables.cache.host_bytes();
   return plan;
 }

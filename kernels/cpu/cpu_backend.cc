@@ -77,7 +77,9 @@ void CpuBackendBase::copy_to_host(Stream& stream, const TensorView& from, void* 
   queue_of(stream).enqueue([=] { std::memcpy(host, source, bytes); });
 }
 
-int64_t CpuBackendBase::scratch_bytes() const { return cpu::MatmulScratch::bytes(num_threads_); }
+int64_t CpuBackendBase::scratch_bytes(const WorkSizes&) const {
+  return cpu::MatmulScratch::bytes(num_threads_);
+}
 
 int64_t CpuBackendBase::packed_bytes(const WeightSpec& spec) const {
   return cpu::packed_bytes(spec);

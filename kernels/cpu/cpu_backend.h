@@ -25,7 +25,7 @@ class CpuBackendBase : public CheckedBackend {
   void copy_to_device(Stream& stream, const void* host, const TensorView& to) final;
   void copy_to_host(Stream& stream, const TensorView& from, void* host) final;
 
-  int64_t scratch_bytes() const final;
+  int64_t scratch_bytes(const WorkSizes& sizes) const final;
   std::string_view packing_name() const final { return "panel32-1"; }
   int64_t packed_bytes(const WeightSpec& spec) const final;
   void pack_weight(Stream& stream, const void* host_rows, int64_t first_row, int64_t num_rows,

@@ -47,9 +47,8 @@ int64_t most_segments(const cpu::PagedSequences& rows) {
 
 AttentionWork cut_attention(CudaQueue& queue, const cpu::AttentionParams& params,
                             const cpu::PagedSequences& rows, int pairs) {
-  // Two blocks for each of an H100's 132 multiprocessors; partial results of at most 64 MiB.
+  // Two blocks for each of an H100's 132 multiprocessors.
   constexpr int64_t kFewItems = 264;
-  constexpr int64_t kMostPartialBytes = int64_t{1} << 26;
   const int64_t heads = params.num_heads / params.layout.num_kv_heads;
   AttentionWork work = {};
   work.params = params;
@@ -61,7 +60,7 @@ AttentionWork cut_attention(CudaQueue& queue, const cpu::AttentionParams& params
   const int64_t partial_bytes = work.rows.num_items * work.num_segments * pairs *
                                 (params.layout.padded_dim + 2) * size_of(DType::kF32);
   const bool is_cut = work.num_segments > 1 && work.rows.num_items < kFewItems &&
-                      partial_bytes <= kMostPartialBytes;
+                      partial_bytes <= kMostAttentionPartialBytes;
   if (is_cut) work.partials = static_cast<float*>(queue.scratch(partial_bytes));
   return work;
 }

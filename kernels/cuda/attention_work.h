@@ -7,6 +7,9 @@
 
 namespace switchyard::cuda {
 
+/// What the results of segments that blocks share take at most.
+inline constexpr int64_t kMostAttentionPartialBytes = int64_t{1} << 26;
+
 /// An item is up to `pairs` pairs of a row and a head of one run that share a key/value head, so
 /// that each key and value is loaded once for all of them.
 struct AttentionWork {

@@ -199,8 +199,6 @@ void CudaBackend::copy_to_host(Stream& stream, const TensorView& from, void* hos
   });
 }
 
-int64_t CudaBackend::scratch_bytes() const { return 0; }
-
 int64_t CudaBackend::key_value_page_bytes(const KeyValueSpec& spec) const {
   if (arithmetic_ != Arithmetic::kFp32) return cuda::tensor_page_bytes(spec);
   return cpu::KeyValueLayout(spec).page_size * size_of(DType::kF32);

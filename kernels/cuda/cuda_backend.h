@@ -37,7 +37,7 @@ class CudaBackend final : public CheckedBackend {
   DeviceBuffer allocate(int64_t bytes) override;
   HostBuffer allocate_host(int64_t bytes) override;
   std::vector<DeviceLimit> measure_limits(const LimitSizes& sizes) override;
-  int64_t scratch_bytes() const override;
+  int64_t scratch_bytes(const WorkSizes& sizes) const override;
 
   Stream make_stream(StreamKind kind) override;
   Event record(Stream& stream) override;

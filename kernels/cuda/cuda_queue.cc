@@ -169,13 +169,17 @@ void CudaQueue::wait(const Event& event) {
   push([this, work = std::move(work)] { issue(work); });
 }
 
+int64_t CudaQueue::grown_scratch(int64_t bytes) {
+  // An eighth more: rows of steps vary, and growing has to end soon. 1 MiB serves the small ones.
+  return std::max<int64_t>(bytes + bytes / 8, int64_t{1} << 20);
+}
+
 void* CudaQueue::scratch(int64_t bytes) {
   if (bytes <= scratch_bytes_) return scratch_;
   if (scratch_ != nullptr) check_cuda(cudaFreeAsync(scratch_, stream_), "freeing device memory");
   scratch_ = nullptr;
   scratch_bytes_ = 0;
-  // Half as much again: rows of steps vary, and growing has to end soon.
-  const int64_t wanted = std::max<int64_t>(bytes + bytes / 2, int64_t{1} << 20);
+  const int64_t wanted = grown_scratch(bytes);
   check_cuda(cudaMallocAsync(&scratch_, static_cast<size_t>(wanted), stream_),
              "allocating working memory");
   scratch_bytes_ = wanted;

@@ -87,6 +87,8 @@ class CudaQueue final : public Stream::Queue {
   /// gets is one block, valid until its last kernel. Grows in the stream's order, so that in steady
   /// state nothing is allocated.
   void* scratch(int64_t bytes);
+  /// What scratch(bytes) takes of the device.
+  static int64_t grown_scratch(int64_t bytes);
   /// A copy of host data in device memory, made in the stream's order and valid for this work.
   void* upload(const void* host, int64_t bytes);
   template <typename T>

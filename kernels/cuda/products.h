@@ -14,6 +14,14 @@ inline int64_t product_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs,
   return method.arithmetic == Arithmetic::kFp32 ? 0 : tensor_scratch_bytes(jobs, method);
 }
 
+/// At least product_scratch_bytes() of any `jobs` products by one weight's shape that have `rows`
+/// rows together.
+inline int64_t product_scratch_bound(const WeightSpec& spec, int64_t rows, int64_t jobs,
+                                     const ProductMethod& method) {
+  return method.arithmetic == Arithmetic::kFp32 ? 0
+                                                : tensor_scratch_bound(spec, rows, jobs, method);
+}
+
 /// Computes products that do not depend on each other: kFp32 with the CPU's bits, else on tensor
 /// cores.
 inline void products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,

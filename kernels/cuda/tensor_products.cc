@@ -58,16 +58,10 @@ TensorForm form_of(const cpu::HostMatmul& job, const ProductMethod& method) {
              : TensorForm::kWarpgroups128;
 }
 
-/// Few rows share; many only where tiles alone leave multiprocessors idle, and not for the price of
-/// much memory.
-bool shares_sums(const cpu::HostMatmul& job, TensorForm form, const TensorSegments& segments) {
-  constexpr int64_t kMostFloats = int64_t{16} << 20;
-  if (segments.count == 1 || form == TensorForm::kMany) return false;
-  if (form == TensorForm::kFew) return true;
-  return column_tiles(job.w.spec, form) * divide_up(job.num_rows, rows_of_tile(form)) <
-             kMultiprocessors &&
-         segments.count * job.num_rows * job.w.spec.rows <= kMostFloats;
-}
+/// Partial sums of many rows in a call at most.
+constexpr int64_t kMostSharedFloats = int64_t{16} << 20;
+
+int64_t align(int64_t bytes) { return divide_up(bytes, 256) * 256; }
 
 /// What one launch has in common: form, bits (0: plain), type.
 using Kind = std::tuple<TensorForm, int, DType>;
@@ -83,6 +77,13 @@ class TensorPlan {
   /// `scratch` null: only bytes() is asked for.
   TensorPlan(const std::vector<cpu::HostMatmul>& jobs, const ProductMethod& method, void* scratch)
       : method_(method), scratch_(static_cast<char*>(scratch)) {
+    for (const cpu::HostMatmul& job : jobs) {
+      if (job.num_rows == 0 || job.w.spec.rows == 0) continue;
+      const TensorForm form = form_of(job, method);
+      if (is_by_warpgroups(form)) {
+        tiles_ += column_tiles(job.w.spec, form) * divide_up(job.num_rows, rows_of_tile(form));
+      }
+    }
     for (const cpu::HostMatmul& job : jobs) {
       if (job.num_rows > 0 && job.w.spec.rows > 0) add(job);
     }
@@ -113,13 +114,23 @@ class TensorPlan {
     entry.segments = tensor_segments(spec.rows, spec.cols);
     entry.row_tiles = divide_up(job.num_rows, rows_of_tile(form));
     if (is_by_warpgroups(form)) entry.rounded = rounded(entry.job);
-    if (shares_sums(job, form, entry.segments)) {
+    const int64_t floats = entry.segments.count * job.num_rows * spec.rows;
+    if (shares_sums(form, entry.segments, floats)) {
       entry.sharing_blocks = entry.segments.count;
-      entry.partial = static_cast<float*>(
-          place(entry.segments.count * job.num_rows * spec.rows * size_of(DType::kF32)));
+      entry.partial = static_cast<float*>(place(floats * size_of(DType::kF32)));
       joined_.push_back(entry);
     }
     batches_[kind_of(job, form)].push_back(entry);
+  }
+
+  /// Few rows share; many only where all tiles of the call leave multiprocessors idle, and not for
+  /// the price of much memory.
+  bool shares_sums(TensorForm form, const TensorSegments& segments, int64_t floats) {
+    if (segments.count == 1 || form == TensorForm::kMany) return false;
+    if (form == TensorForm::kFew) return true;
+    if (tiles_ >= kMultiprocessors || floats > shared_floats_left_) return false;
+    shared_floats_left_ -= floats;
+    return true;
   }
 
   /// Rows that several weights take (queries, keys and values) are rounded once.
@@ -138,7 +149,7 @@ class TensorPlan {
 
   void* place(int64_t bytes) {
     void* const at = scratch_ == nullptr ? nullptr : scratch_ + bytes_;
-    bytes_ += divide_up(bytes, 256) * 256;
+    bytes_ += align(bytes);
     return at;
   }
 
@@ -161,6 +172,8 @@ class TensorPlan {
   const ProductMethod method_;
   char* const scratch_;
   int64_t bytes_ = 0;
+  int64_t tiles_ = 0;  // of warpgroups, in all jobs
+  int64_t shared_floats_left_ = kMostSharedFloats;
   std::vector<RoundJob> roundings_;
   std::map<Kind, std::vector<TensorJob>> batches_;
   std::vector<TensorJob> joined_;
@@ -181,6 +194,21 @@ TensorSegments tensor_segments(int64_t n, int64_t k) {
 int64_t tensor_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs,
                              const ProductMethod& method) {
   return TensorPlan(jobs, method, nullptr).bytes();
+}
+
+int64_t tensor_scratch_bound(const WeightSpec& spec, int64_t rows, int64_t jobs,
+                             const ProductMethod& method) {
+  const int64_t used = std::min(jobs, rows);
+  const int64_t segments = tensor_segments(spec.rows, spec.cols).count;
+  const int64_t few = std::min(rows, used * kFewTensorRows);
+  int64_t bytes = used * 256;
+  if (segments > 1) bytes += segments * few * spec.rows * size_of(DType::kF32);
+  if (method.many_rows == ManyRows::kWarps) return align(bytes);
+  bytes += rounded_bytes(rows + used * (kRoundedRows - 1), spec.cols) + used * 256;
+  if (segments > 1) {
+    bytes += std::min(kMostSharedFloats, segments * rows * spec.rows) * size_of(DType::kF32);
+  }
+  return align(bytes);
 }
 
 void tensor_products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,

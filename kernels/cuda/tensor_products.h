@@ -51,6 +51,11 @@ void tensor_products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
 /// Bytes of device memory for partial sums and rounded rows, a multiple of 256.
 int64_t tensor_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs, const ProductMethod& method);
 
+/// At least tensor_scratch_bytes() of any `jobs` products by weights of this shape that have `rows`
+/// rows together.
+int64_t tensor_scratch_bound(const WeightSpec& spec, int64_t rows, int64_t jobs,
+                             const ProductMethod& method);
+
 // For kernels: ------------------------------------------------------------------------------------
 
 /// Outputs of a block of few rows or of warps with many: a warp has 16 of them.

@@ -1,6 +1,8 @@
 // Which instructions products are made of.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/instructions/warpgroup.cuh"
 
@@ -22,6 +24,36 @@ TEST(ExactProducts, OthersThanThoseOfFewRowsAreLeftOut) {
   cuda::warpgroups_round_each_term = true;
   EXPECT_NE(description_of(Arithmetic::kBf16).find("mma.sync"), std::string::npos);
   cuda::warpgroups_round_each_term = false;
+}
+
+/// Of calls with few and many rows an expert.
+TEST(TensorScratch, IsWithinItsBound) {
+  std::mt19937 generator(1);
+  for (const WeightSpec& spec : {WeightSpec{DType::kBF16, 256, 2048},
+                                 {DType::kBF16, 28672, 4096},
+                                 {DType::kBF16, 70, 800},
+                                 {DType::kF32, 256, 2048},
+                                 {DType::kF32, 512, 1024, {4, 64}}}) {
+    for (const auto many_rows : {cuda::ManyRows::kWarps, cuda::ManyRows::kWarpgroups}) {
+      const cuda::ProductMethod method{Arithmetic::kBf16, many_rows};
+      for (const int64_t most : {1, 20, 70, 300}) {
+        for (const int64_t num_jobs : {1, 5, 64}) {
+          std::vector<cpu::HostMatmul> jobs(static_cast<size_t>(num_jobs));
+          std::vector<float> rows(jobs.size());  // each job has its own
+          int64_t total = 0;
+          for (size_t i = 0; i < jobs.size(); ++i) {
+            jobs[i].x = &rows[i];
+            jobs[i].w.spec = spec;
+            jobs[i].num_rows = static_cast<int64_t>(generator()) % (most + 1);
+            total += jobs[i].num_rows;
+          }
+          EXPECT_LE(cuda::tensor_scratch_bytes(jobs, method),
+                    cuda::tensor_scratch_bound(spec, total, num_jobs, method))
+              << spec.rows << " x " << spec.cols << ", " << num_jobs << " jobs of up to " << most;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

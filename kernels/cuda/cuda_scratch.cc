@@ -1,0 +1,41 @@
+// The working memory of a compute stream: its largest operation's.
+#include <algorithm>
+
+#include "kernels/cuda/attention_work.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/log_probs.h"
+#include "kernels/cuda/products.h"
+#include "kernels/cuda/route.h"
+#include "kernels/cuda/sample.h"
+
+namespace switchyard {
+namespace {
+
+int64_t bytes_of(const WorkSizes::Experts& experts, const cuda::ProductMethod& method) {
+  const bool is_gated = experts.form.glu != GluLayout::kNone;
+  const int64_t units = is_gated ? experts.rows * experts.down.cols * size_of(DType::kF32) : 0;
+  return units +
+         std::max(cuda::product_scratch_bound(experts.up, experts.rows, experts.groups, method),
+                  cuda::product_scratch_bound(experts.down, experts.rows, experts.groups, method));
+}
+
+}  // namespace
+
+int64_t CudaBackend::scratch_bytes(const WorkSizes& sizes) const {
+  const cuda::ProductMethod method = product_method();
+  int64_t bytes = cuda::kMostAttentionPartialBytes;
+  for (const WorkSizes::Product& product : sizes.products) {
+    bytes =
+        std::max(bytes, cuda::product_scratch_bound(product.weight, product.rows * product.count,
+                                                    product.count, method));
+  }
+  for (const WorkSizes::Experts& experts : sizes.experts) {
+    bytes = std::max(bytes, bytes_of(experts, method));
+  }
+  bytes = std::max(bytes, sizes.routed_rows * cuda::route_scratch_bytes(sizes.router));
+  bytes = std::max(bytes, cuda::log_probs_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
+  bytes = std::max(bytes, cuda::sample_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
+  return cuda::CudaQueue::grown_scratch(bytes);
+}
+
+}  // namespace switchyard
