@@ -34,9 +34,10 @@ while [[ $# -gt 0 ]]; do
 done
 
 # The sanitizers' and the release builds share nothing but time: a compiler cache gives it back to
-# whoever builds twice.
+# whoever builds twice, in another clone too.
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+  export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 fi
 
 # Configures and builds a preset: build PRESET [TARGET...].
