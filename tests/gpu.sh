@@ -12,7 +12,8 @@
 #     kernels    every operation on the GPU beside the CPU; NCCL with one rank
 #     program    whole models: the CPU's bytes in its arithmetic, and the tensor cores'
 #     sanitizer  compute-sanitizer over the operations, where it is installed
-#     bench      switchyard bench
+#     bench      limits, experts, attention and exchanges by switchyard bench
+#     models     scoring and generating with whole models, in memory and paged, by switchyard bench
 #     torch      a mixture-of-experts block of PyTorch, where python3 has it
 #
 # Each part leaves a line "part: result (seconds)" in build/gpu/table, and all of them are printed at
@@ -86,8 +87,27 @@ part_sanitizer() {
   done
 }
 
+# Experts of one row to 2,048 in the models' own arithmetic, and of one model in fp32, the CPU's.
 part_bench() {
-  program bench all --preset mixtral_8x7b --layers 2 --output "$out/bench.json"
+  local preset
+  for preset in mixtral_8x7b moe_207b olmoe_1b_7b deepseek_v3; do
+    program bench experts --preset "$preset" --rows 1,4,16,64,128,256,512,1024,2048 \
+      --output "$out/experts_$preset.json"
+  done
+  program bench experts --preset mixtral_8x7b --numerics cpu-fp32 --rows 1,16,256
+  program bench experts --preset mixtral_8x7b --expert-dtype int4 --rows 1,16,256,2048
+  program bench limits attention all-to-all --preset mixtral_8x7b --contexts 512,4096 \
+    --batches 1,32,128 --output "$out/bench.json"
+  program bench attention --preset deepseek_v3 --contexts 4096 --batches 1,32
+}
+
+# Whole models: some layers in the GPU's memory, and more of them than it is given slots for.
+part_models() {
+  program bench model --preset mixtral_8x7b --layers 4 --batches 1,8,32,128 \
+    --output "$out/model.json"
+  program bench model --preset moe_52b --layers all --expert-dtype int8 --batches 1,32
+  program bench model --preset moe_207b --layers 4 --expert-budget 8GiB --host-budget 48GiB \
+    --batches 1,32 --tokens 16384
 }
 
 part_torch() {
@@ -114,11 +134,11 @@ if [[ ${1:-} == pack ]]; then
   exit
 fi
 parts=("$@")
-[[ ${#parts[@]} -eq 0 ]] && parts=(build kernels program sanitizer bench torch)
+[[ ${#parts[@]} -eq 0 ]] && parts=(build kernels program sanitizer bench models torch)
 for part in "${parts[@]}"; do
   if ! declare -F "part_$part" >/dev/null; then
-    echo "tests/gpu.sh: unknown part '$part'; expected build, kernels, program, sanitizer, bench or" \
-      "torch" >&2
+    echo "tests/gpu.sh: unknown part '$part'; expected build, kernels, program, sanitizer, bench," \
+      "models or torch" >&2
     exit 2
   fi
 done

@@ -121,6 +121,22 @@ TEST(OptionTable, GpusAreChosenOrGiven) {
   EXPECT_THAT(usage_error([] { parse({"--transport", "tcp"}); }), testing::HasSubstr("nccl"));
 }
 
+TEST(OptionTable, ExchangesAreChosenOrGiven) {
+  const ExchangeRequest chosen = parse({}).run.exchange;
+  EXPECT_EQ(chosen.kind, ExchangeKind::kAuto);
+  EXPECT_EQ(chosen.ranks_per_node, std::nullopt);
+  const ExchangeRequest given =
+      parse({"--exchange", "two-level", "--ranks-per-node", "4"}).run.exchange;
+  EXPECT_EQ(given.kind, ExchangeKind::kTwoLevel);
+  EXPECT_EQ(given.ranks_per_node, 4);
+  EXPECT_EQ(parse({"--exchange", "direct"}).run.exchange.kind, ExchangeKind::kDirect);
+  EXPECT_THAT(usage_error([] { parse({"--exchange", "ring"}); }), testing::HasSubstr("two-level"));
+  EXPECT_THAT(usage_error([] {
+                parse({"--ranks-per-node", "0"});
+              }),
+              testing::HasSubstr("--ranks-per-node"));
+}
+
 TEST(OptionTable, ReportsGoToFiles) {
   const ScoreOptions options = parse({"--stats", "s.json", "--trace", "t.json"});
   EXPECT_EQ(options.run.stats_file, "s.json");
