@@ -25,6 +25,7 @@ constexpr double kMostOfLimit = 1.05;
 
 std::string check_text(const BenchRow& row) {
   if (row.check == BenchCheck::kWrong) return "WRONG";
+  if (row.check == BenchCheck::kNone) return "-";
   return row.limit > 0.0 && row.rate > kMostOfLimit * row.limit ? "ok, above its limit" : "ok";
 }
 
@@ -206,7 +207,7 @@ void run_bench(const BenchOptions& options, Backend& backend, Communicator& worl
           }
         }
         for (const BenchRow& row : place.rows) {
-          if (row.check == BenchCheck::kOk) continue;
+          if (row.check != BenchCheck::kWrong) continue;
           throw Error(ErrorKind::kInternal,
                       concat(row.what, " (", row.detail, "): the result that was timed is wrong"));
         }

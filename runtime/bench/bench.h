@@ -50,7 +50,11 @@ struct BenchTimes {
 };
 
 /// Did the result stand its comparison?
-enum class BenchCheck { kOk, kWrong };
+enum class BenchCheck {
+  kOk,
+  kWrong,
+  kNone,  ///< it is a limit, whose result nobody uses
+};
 
 /// One measurement.
 struct BenchRow {

@@ -36,7 +36,9 @@ BenchLimits measure_device(BenchPlace& place, const BenchOptions& options) {
   BenchLimits limits;
   const std::string_view arithmetic = place.backend.arithmetic_class();
   for (DeviceLimit& limit : found) {
+    const double own = limit.rate;
     limit.rate = -static_cast<double>(place.control.all_max(static_cast<int64_t>(-limit.rate), {}));
+    limit.seconds *= own / limit.rate;
     const bool is_memory = limit.kind == LimitKind::kRead || limit.kind == LimitKind::kCopy;
     if (is_memory) limits.read = std::max(limits.read, limit.rate);
     if (limit.kind == LimitKind::kProducts && arithmetic.ends_with(limit.arithmetic)) {
@@ -46,7 +48,8 @@ BenchLimits measure_device(BenchPlace& place, const BenchOptions& options) {
                           .detail = limit.how,
                           .times = {limit.seconds, limit.seconds, limit.seconds},
                           .rate = limit.rate,
-                          .unit = limit.kind == LimitKind::kProducts ? "FLOP/s" : "B/s"});
+                          .unit = limit.kind == LimitKind::kProducts ? "FLOP/s" : "B/s",
+                          .check = BenchCheck::kNone});
   }
   return limits;
 }

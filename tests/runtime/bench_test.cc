@@ -42,6 +42,13 @@ TEST(BenchTest, ARateAboveItsLimitIsTold) {
   EXPECT_NE(text.find("above its limit"), std::string::npos) << text;
 }
 
+TEST(BenchTest, LimitsAreNotChecked) {
+  std::vector<BenchRow> rows = two_rows();
+  rows[1].check = BenchCheck::kNone;
+  const std::string text = bench_text(rows, ResultForm::kTable);
+  EXPECT_EQ(text.find("WRONG"), std::string::npos) << text;
+}
+
 TEST(BenchTest, ZipfCountsAddUp) {
   EXPECT_EQ(zipf_counts(12, 4, 0.0), (std::vector<int64_t>{3, 3, 3, 3}));
   EXPECT_EQ(zipf_counts(13, 4, 0.0), (std::vector<int64_t>{4, 3, 3, 3}));
