@@ -5,28 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <numeric>
 
-#include "kernels/base/dtype.h"
 #include "tests/kernels/attention_case.h"
+#include "tests/kernels/tensor_core_device.h"
 
 namespace switchyard::testing {
 namespace {
 
-class TensorAttentionTest : public ::testing::TestWithParam<Arithmetic> {
+class TensorAttentionTest : public TensorCoreDeviceTest {
  protected:
-  void SetUp() override {
-    if (!has_backend(BackendKind::kCuda)) GTEST_SKIP() << "no GPU in this program";
-    device_ = std::make_unique<TestDevice>(
-        BackendOptions{.kind = BackendKind::kCuda, .arithmetic = GetParam()});
-  }
-
-  TestDevice& device() { return *device_; }
-  float rounded(float x) const {
-    return GetParam() == Arithmetic::kBf16 ? bf16_to_f32(f32_to_bf16(x))
-                                           : f16_to_f32(f32_to_f16(x));
-  }
   /// The most that rounding moves a number, relative to it.
   double unit() const { return GetParam() == Arithmetic::kBf16 ? 0x1p-8 : 0x1p-11; }
 
@@ -40,8 +28,6 @@ class TensorAttentionTest : public ::testing::TestWithParam<Arithmetic> {
 
  private:
   double rounded_score(const Heads& h, const Sequence& s, int64_t row, int64_t head, int64_t key);
-
-  std::unique_ptr<TestDevice> device_;
 };
 
 double TensorAttentionTest::rounded_score(const Heads& h, const Sequence& s, int64_t row,

@@ -4,8 +4,7 @@
 
 #include <cmath>
 
-#include "kernels/base/dtype.h"
-#include "tests/kernels/test_device.h"
+#include "tests/kernels/tensor_core_device.h"
 
 namespace switchyard {
 namespace {
@@ -16,21 +15,8 @@ using testing::random_floats;
 using testing::TestDevice;
 
 /// A weight and what a device with tensor cores makes of rows.
-class TensorCoreTest : public ::testing::TestWithParam<Arithmetic> {
+class TensorCoreTest : public testing::TensorCoreDeviceTest {
  protected:
-  void SetUp() override {
-    if (!has_backend(BackendKind::kCuda)) GTEST_SKIP() << "no GPU in this program";
-    device_ = std::make_unique<TestDevice>(
-        BackendOptions{.kind = BackendKind::kCuda, .arithmetic = GetParam()});
-  }
-
-  TestDevice& device() { return *device_; }
-
-  float rounded(float x) const {
-    return GetParam() == Arithmetic::kBf16 ? bf16_to_f32(f32_to_bf16(x))
-                                           : f16_to_f32(f32_to_f16(x));
-  }
-
   /// x w^T of some device.
   static std::vector<float> multiply(TestDevice& device, const std::vector<float>& x,
                                      const std::vector<float>& w, const WeightSpec& spec) {
@@ -80,9 +66,6 @@ class TensorCoreTest : public ::testing::TestWithParam<Arithmetic> {
       ASSERT_NEAR(out[i], sum, tolerance) << "row " << i / outputs << ", output " << i % outputs;
     }
   }
-
- private:
-  std::unique_ptr<TestDevice> device_;
 };
 
 std::vector<float> small_integers(int64_t count, uint32_t seed) {
