@@ -6,7 +6,6 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/steady_seconds.h"
 #include "kernels/base/text_table.h"
-#include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/expert_cache.h"
 
 namespace switchyard {
@@ -44,13 +43,17 @@ TokenChoice choose_tokens(const SweepCosts& costs, const TokenLimits& limits) {
   return choice;
 }
 
+bool multiplies_rows(const ModelConfig& config, const ExpectedTensor& tensor) {
+  if (tensor.shape.size() != 2 || tensor.form == TensorForm::kVector) return false;
+  const bool is_lookup = tensor.name == config.names.embedding + ".weight" &&
+                         config.names.output != config.names.embedding;
+  return !is_lookup;
+}
+
 double operations_per_token(const ModelConfig& config) {
   double operations = 0.0;
   visit_expected_tensors(config, [&](const ExpectedTensor& tensor) {
-    if (tensor.shape.size() != 2 || tensor.form == TensorForm::kVector) return;
-    const bool is_lookup = tensor.name == config.names.embedding + ".weight" &&
-                           config.names.output != config.names.embedding;
-    if (is_lookup) return;
+    if (!multiplies_rows(config, tensor)) return;
     const double elements =
         static_cast<double>(tensor.shape[0]) * static_cast<double>(tensor.shape[1]);
     const double share = tensor.owner == TensorOwner::kExpert

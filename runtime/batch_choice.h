@@ -7,6 +7,7 @@
 #include "kernels/backend.h"
 #include "runtime/cache_sizes.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/expected_tensors.h"
 
 namespace switchyard {
 
@@ -38,6 +39,10 @@ struct TokenChoice {
   std::string reason;
 };
 TokenChoice choose_tokens(const SweepCosts& costs, const TokenLimits& limits);
+
+/// Whether every row is multiplied by a tensor: by every matrix but an embedding whose rows are
+/// only looked up. Of experts: every row that is routed to them.
+bool multiplies_rows(const ModelConfig& config, const ExpectedTensor& tensor);
 
 /// Multiply-adds times two that a token takes in the matrices of the model, each of a layer's
 /// experts counted as often as tokens go to it on average. Attention's products of queries, keys

@@ -7,7 +7,6 @@
 #include "runtime/bench/repeated_step.h"
 #include "runtime/bench/timed_work.h"
 #include "runtime/cache_groups.h"
-#include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/generator.h"
 #include "runtime/model_runtime.h"
 
@@ -25,11 +24,7 @@ double bytes_read(const ModelConfig& config, DType dtype, double rows, int num_r
                                   static_cast<double>(config.router.num_experts);
   const double used = (1.0 - std::pow(1.0 - choice, rows)) / num_ranks;
   visit_expected_tensors(config, [&](const ExpectedTensor& tensor) {
-    if (tensor.shape.size() != 2 || tensor.form == TensorForm::kVector) return;
-    if (tensor.name == config.names.embedding + ".weight" &&
-        config.names.output != config.names.embedding) {
-      return;  // rows are looked up
-    }
+    if (!multiplies_rows(config, tensor)) return;
     const WeightSpec spec{dtype, tensor.shape[0], tensor.shape[1],
                           quantization_of(config.quantization, tensor.weight_class)};
     bytes += static_cast<double>(backend.packed_bytes(spec)) *
