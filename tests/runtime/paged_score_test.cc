@@ -126,7 +126,8 @@ TEST(PagedScore, ABudgetTooSmallNamesTheSmallest) {
   expect_error(ErrorKind::kUsage, {"--expert-slots 1", "give at least"}, [&] { score(setup); });
 }
 
-/// What is left of a rank file after the run has begun.
+/// Two threads load experts, and each opens a file when it first reads of it: one that had it open
+/// finds its bytes gone, one that opens it finds another file. Both say that it was changed.
 TEST(PagedScore, AFileThatIsCutWhileItIsPagedEndsTheRun) {
   const fs::path folder = fs::temp_directory_path() / concat("switchyard-cut-", getpid());
   fs::remove_all(folder);
@@ -156,7 +157,7 @@ TEST(PagedScore, AFileThatIsCutWhileItIsPagedEndsTheRun) {
   options.input = input_path(setup);
   options.output = out.path();
   Cutter cutter(last);
-  expect_error(ErrorKind::kInput, {last.string(), "no byte", "experts"}, [&] {
+  expect_error(ErrorKind::kInput, {last.string(), "change"}, [&] {
     run_as_threads(setup, [&](Backend& device, Communicator& ranks, ProgressSink&) {
       run_score(options, device, ranks, cutter);
     });
