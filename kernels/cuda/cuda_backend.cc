@@ -193,9 +193,12 @@ void CudaBackend::copy_to_host(Stream& stream, const TensorView& from, void* hos
   const void* const source = check.address("from", from.data, bytes);
   check.host_memory("host", host);
   queue_of(stream).submit([=](cuda::CudaQueue&, cudaStream_t queue) {
-    check_cuda(
-        cudaMemcpyAsync(host, source, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, queue),
-        "copying from the device");
+    cuda::for_each_copy(host, bytes, [=](int64_t at, int64_t count) {
+      check_cuda(
+          cudaMemcpyAsync(static_cast<char*>(host) + at, static_cast<const char*>(source) + at,
+                          static_cast<size_t>(count), cudaMemcpyDeviceToHost, queue),
+          "copying from the device");
+    });
   });
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/steady_seconds.h"
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/pinned_memory.h"
 
 namespace switchyard::cuda {
 
@@ -189,12 +190,16 @@ void* CudaQueue::scratch(int64_t bytes) {
 void CudaQueue::copy_to_device(const void* host, void* device, int64_t bytes) {
   // From where on the pinned pieces pay.
   constexpr int64_t kLargeBytes = int64_t{1} << 20;
-  if (bytes >= kLargeBytes && !is_pinned(host)) {
-    return staged_.to_device(stream_, host, device, bytes);
-  }
-  check_cuda(
-      cudaMemcpyAsync(device, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_),
-      "copying to the device");
+  for_each_copy(host, bytes, [=, this](int64_t at, int64_t count) {
+    const char* const from = static_cast<const char*>(host) + at;
+    char* const to = static_cast<char*>(device) + at;
+    if (count >= kLargeBytes && !is_pinned(from)) {
+      return staged_.to_device(stream_, from, to, count);
+    }
+    check_cuda(
+        cudaMemcpyAsync(to, from, static_cast<size_t>(count), cudaMemcpyHostToDevice, stream_),
+        "copying to the device");
+  });
 }
 
 void* CudaQueue::upload(const void* host, int64_t bytes) {

@@ -44,14 +44,18 @@ double copy_rate(const char* from, int64_t bytes, void* device) {
 }  // namespace
 
 PinnedMemory::PinnedMemory(int64_t bytes, int numa_node) : bytes_(bytes) {
-  void* const data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) {
+  // Memory of several steps begins at a multiple of them. What that skips is never touched.
+  mapped_bytes_ = bytes > kPinStep ? bytes + kPinStep : bytes;
+  mapped_ = mmap(nullptr, static_cast<size_t>(mapped_bytes_), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped_ == MAP_FAILED) {
     fail_resource("no ", format_byte_size(bytes), " of host memory for experts are free");
   }
-  data_ = static_cast<char*>(data);
-  madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);
-  prefer_node(data, bytes, numa_node);
+  data_ = static_cast<char*>(mapped_);
+  if (bytes > kPinStep)
+    data_ += -static_cast<int64_t>(reinterpret_cast<uintptr_t>(data_)) & (kPinStep - 1);
+  madvise(data_, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  prefer_node(data_, bytes, numa_node);
   pin();
   if (pinned_bytes_ < bytes_) tell_speeds();
 }
@@ -100,7 +104,7 @@ void PinnedMemory::tell_speeds() const {
 
 PinnedMemory::~PinnedMemory() {
   for (int64_t at = 0; at < pinned_bytes_; at += kPinStep) cudaHostUnregister(data_ + at);
-  munmap(data_, static_cast<size_t>(bytes_));
+  munmap(mapped_, static_cast<size_t>(mapped_bytes_));
 }
 
 }  // namespace switchyard::cuda

@@ -38,6 +38,27 @@ TEST(PinnedMemory, IsPinnedAsFarAsTheSystemLets) {
   EXPECT_NE(told.find("ulimit -l"), std::string::npos) << told;
 }
 
+TEST(PinnedMemory, IsCopiedAcrossStepsOfPinning) {
+  constexpr int64_t kCopied = int64_t{3} << 20;
+  TestDevice device({.kind = BackendKind::kCuda});
+  const std::vector<int32_t> wanted(kCopied / 4, 7);
+  const Tensor tensor = device.put(wanted, {kCopied / 4});
+  for (const int64_t limit : {3 * cuda::kPinStep, cuda::kPinStep}) {
+    cuda_emulation::set_pinned_limit(limit);
+    ::testing::internal::CaptureStderr();
+    const HostBuffer host = device.backend().allocate_host(cuda::kPinStep + kCopied);
+    ::testing::internal::GetCapturedStderr();
+    char* const place = static_cast<char*>(host.data()) + cuda::kPinStep - kCopied / 2 + 4;
+    device.backend().copy_to_host(device.stream(), tensor.view(), place);
+    device.backend().record(device.stream()).synchronize();
+    EXPECT_EQ(std::memcmp(place, wanted.data(), kCopied), 0);
+    const Tensor back = device.backend().allocate_tensor(DType::kI32, {kCopied / 4});
+    device.backend().copy_to_device(device.stream(), place, back.view());
+    EXPECT_EQ(device.get<int32_t>(back.view()), wanted);
+  }
+  cuda_emulation::set_pinned_limit(std::numeric_limits<int64_t>::max());
+}
+
 TEST(StagedCopy, BringsEveryByteOver) {
   TestDevice device({.kind = BackendKind::kCuda});
   // Two pieces and a rest, from ordinary memory.

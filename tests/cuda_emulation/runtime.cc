@@ -96,6 +96,16 @@ class Blocks {
     --block;
     return begin + bytes <= block->first + block->second;
   }
+  /// Whether the bytes lie in one block, or outside of all.
+  bool is_uniform(const void* data, size_t bytes) const {
+    if (holds(data, bytes)) return true;
+    const std::lock_guard lock(mutex_);
+    const char* const begin = static_cast<const char*>(data);
+    auto block = blocks_.lower_bound(begin + bytes);
+    if (block == blocks_.begin()) return true;
+    --block;
+    return block->first + block->second <= begin;
+  }
 
  private:
   mutable std::mutex mutex_;
@@ -255,7 +265,9 @@ bool is_device(cudaMemcpyKind kind, bool is_target, const void* data) {
 }
 
 bool is_there(cudaMemcpyKind kind, bool is_target, const void* data, size_t bytes) {
-  return is_device(kind, is_target, data) ? memory().holds(data, bytes) : !memory().holds(data, 1);
+  if (is_device(kind, is_target, data)) return memory().holds(data, bytes);
+  // Of host memory, a copy takes what one call has pinned, or what none has.
+  return !memory().holds(data, 1) && pinned().is_uniform(data, bytes);
 }
 
 }  // namespace
