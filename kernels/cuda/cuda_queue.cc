@@ -10,19 +10,27 @@
 
 namespace switchyard::cuda {
 
-ClockOrigin::ClockOrigin() {
+ClockPoint::ClockPoint() {
   check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDefault), "making an event");
   check_cuda(cudaEventRecord(event_, nullptr), "recording an event");
   check_cuda(cudaEventSynchronize(event_), "waiting for an event");
   seconds_ = steady_seconds();
 }
 
-ClockOrigin::~ClockOrigin() { cudaEventDestroy(event_); }
+ClockPoint::~ClockPoint() { cudaEventDestroy(event_); }
 
-double ClockOrigin::time_of(cudaEvent_t event) const {
+double ClockPoint::time_of(cudaEvent_t event) const {
   float milliseconds = 0.0f;
   check_cuda(cudaEventElapsedTime(&milliseconds, event_, event), "comparing events");
   return seconds_ + 1e-3 * static_cast<double>(milliseconds);
+}
+
+std::shared_ptr<const ClockPoint> ClockOrigin::recent() {
+  const std::lock_guard lock(mutex_);
+  if (steady_seconds() - point_->seconds() >= reach_seconds_) {
+    point_ = std::make_shared<const ClockPoint>();
+  }
+  return point_;
 }
 
 CudaEvent::~CudaEvent() {
@@ -30,9 +38,11 @@ CudaEvent::~CudaEvent() {
 }
 
 void CudaEvent::issue(cudaStream_t stream, std::exception_ptr error) {
+  std::shared_ptr<const ClockPoint> point;
   cudaEvent_t event = nullptr;
   if (error == nullptr) {
     try {
+      point = origin_.recent();
       check_cuda(cudaEventCreateWithFlags(&event, cudaEventDefault), "making an event");
       check_cuda(cudaEventRecord(event, stream), "recording an event");
     } catch (...) {
@@ -41,6 +51,7 @@ void CudaEvent::issue(cudaStream_t stream, std::exception_ptr error) {
   }
   {
     const std::lock_guard lock(mutex_);
+    point_ = std::move(point);
     event_ = event;
     error_ = std::move(error);
     is_issued_ = true;
@@ -73,11 +84,10 @@ void CudaEvent::synchronize() {
 
 double CudaEvent::completion_time() const {
   const std::lock_guard lock(mutex_);
-  return event_ == nullptr ? steady_seconds() : origin_.time_of(event_);
+  return event_ == nullptr ? steady_seconds() : point_->time_of(event_);
 }
 
-CudaQueue::CudaQueue(int device, StreamKind kind, const ClockOrigin& origin,
-                     const DeviceFailure& failure)
+CudaQueue::CudaQueue(int device, StreamKind kind, ClockOrigin& origin, const DeviceFailure& failure)
     : device_(device), origin_(origin), failure_(failure) {
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
   int lowest = 0;

@@ -20,15 +20,16 @@
 
 namespace switchyard::cuda {
 
-/// Relates a GPU's clock to the host's: an event whose time on the steady clock is known.
-class ClockOrigin {
+/// An event of a GPU whose time on the host's steady clock is known.
+class ClockPoint {
  public:
   /// Records on the default stream of the current device and waits.
-  ClockOrigin();
-  ~ClockOrigin();
-  ClockOrigin(const ClockOrigin&) = delete;
-  ClockOrigin& operator=(const ClockOrigin&) = delete;
-  /// Seconds of the steady clock at which `event` was reached.
+  ClockPoint();
+  ~ClockPoint();
+  ClockPoint(const ClockPoint&) = delete;
+  ClockPoint& operator=(const ClockPoint&) = delete;
+  double seconds() const { return seconds_; }
+  /// Seconds of the steady clock at which `event` was reached, which was recorded after this one.
   double time_of(cudaEvent_t event) const;
 
  private:
@@ -36,10 +37,30 @@ class ClockOrigin {
   double seconds_ = 0.0;
 };
 
+/// Relates a GPU's clock to the host's. CUDA tells the time between events as a float of
+/// milliseconds, which after an hour is a multiple of 0.25, and clocks drift: so each event is
+/// compared with one that is not much older. Thread-safe.
+class ClockOrigin {
+ public:
+  /// Makes a new point where the last is older than this: a float counts 60,000 ms in steps of 4
+  /// us.
+  static constexpr double kReachSeconds = 60.0;
+  /// The first point is of the current device.
+  explicit ClockOrigin(double reach_seconds = kReachSeconds)
+      : reach_seconds_(reach_seconds), point_(std::make_shared<const ClockPoint>()) {}
+  /// A recent point of the current device, which has to be the first one's.
+  std::shared_ptr<const ClockPoint> recent();
+
+ private:
+  const double reach_seconds_;
+  std::mutex mutex_;
+  std::shared_ptr<const ClockPoint> point_;  // guarded by mutex_
+};
+
 /// A point of a CudaQueue's order. First the host issues it, then the device reaches it.
 class CudaEvent final : public Event::State {
  public:
-  CudaEvent(const ClockOrigin& origin, const DeviceFailure& failure)
+  CudaEvent(ClockOrigin& origin, const DeviceFailure& failure)
       : origin_(origin), failure_(failure) {}
   ~CudaEvent() override;
   bool is_complete() const override;
@@ -53,11 +74,12 @@ class CudaEvent final : public Event::State {
   cudaEvent_t wait_until_issued() const;
 
  private:
-  const ClockOrigin& origin_;
+  ClockOrigin& origin_;
   const DeviceFailure& failure_;
   mutable std::mutex mutex_;
   mutable std::condition_variable issued_;
-  cudaEvent_t event_ = nullptr;  // set when issued without an error
+  std::shared_ptr<const ClockPoint> point_;  // set with event_
+  cudaEvent_t event_ = nullptr;              // set when issued without an error
   bool is_issued_ = false;
   std::exception_ptr error_;
 };
@@ -73,7 +95,7 @@ class CudaQueue final : public Stream::Queue {
   using Work = std::function<void(CudaQueue& queue, cudaStream_t stream)>;
 
   /// `origin` and `failure` are the device's and must outlive the queue.
-  CudaQueue(int device, StreamKind kind, const ClockOrigin& origin, const DeviceFailure& failure);
+  CudaQueue(int device, StreamKind kind, ClockOrigin& origin, const DeviceFailure& failure);
   ~CudaQueue() override;
 
   void submit(Work work);
@@ -107,7 +129,7 @@ class CudaQueue final : public Stream::Queue {
   void run();
 
   const int device_;
-  const ClockOrigin& origin_;
+  ClockOrigin& origin_;
   const DeviceFailure& failure_;
   cudaStream_t stream_ = nullptr;
   void* scratch_ = nullptr;

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/base/steady_seconds.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/pinned_memory.h"
 #include "kernels/cuda/staged_copy.h"
@@ -132,6 +133,24 @@ TEST(CudaBackend, HostTasksHoldUpOnlyTheirOwnStream) {
   backend->copy_to_host(compute, tensor.view(), seen.data());
   backend->record(compute).synchronize();
   EXPECT_EQ(seen, second);
+}
+
+TEST(ClockOrigin, ComparesEventsWithRecentPoints) {
+  cuda::ClockOrigin whole;
+  EXPECT_EQ(whole.recent(), whole.recent());
+  cuda::ClockOrigin origin(0.0);
+  EXPECT_NE(origin.recent(), origin.recent());
+  const cuda::DeviceFailure failure;
+  cuda::CudaQueue queue(0, StreamKind::kCompute, origin, failure);
+  const double begin = steady_seconds();
+  const Event first = queue.record();
+  const Event second = queue.record();
+  second.synchronize();
+  // A float of milliseconds has rounded them.
+  constexpr double kRounding = 1e-6;
+  EXPECT_GE(first.completion_time(), begin - kRounding);
+  EXPECT_GE(second.completion_time(), first.completion_time() - kRounding);
+  EXPECT_LE(second.completion_time(), steady_seconds() + kRounding);
 }
 
 }  // namespace
