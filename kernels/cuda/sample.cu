@@ -9,7 +9,8 @@
 namespace switchyard::cuda {
 namespace {
 
-constexpr unsigned kThreads = 256;
+// One block has a whole vocabulary: as many threads as there are.
+constexpr unsigned kThreads = 1024;
 // As in cpu/sample.cc: tokens of one bucket agree in sign, exponent and four bits of the mantissa
 // of how far their logits lie below the largest one; odds are counted in 2^-42.
 constexpr int kBucketShift = 19;
@@ -19,6 +20,19 @@ constexpr float kUnitsOfOne = 0x1p42f;
 struct Bucket {
   unsigned long long count;
   unsigned long long odds;
+};
+
+static_assert(kNumBuckets % kThreads == 0);
+
+__device__ Bucket operator+(const Bucket& a, const Bucket& b) {
+  return {a.count + b.count, a.odds + b.odds};
+}
+
+/// The first bucket with which more than a limit of tokens or odds has passed, kNumBuckets without
+/// one, and what has passed before it.
+struct Border {
+  int64_t bucket;
+  Bucket before;
 };
 
 /// The workspace of a row.
@@ -40,6 +54,8 @@ struct Row {
   const float* logits;
   Workspace work;
   Ranked* shared;     // [kThreads / 32]
+  Bucket* warps;      // [kThreads / 32]
+  Border* border;     // for what one thread finds, as `answer`
   long long* answer;  // [2], for what one thread finds
   float maximum;      // of the allowed tokens; NaN if one of them is
   int32_t first_allowed;
@@ -99,22 +115,62 @@ __device__ void find_maximum(Row& row) {
   row.num_members = best.id;
 }
 
+/// What the threads before this one have, each its `own`; by all threads.
+__device__ Bucket sum_before(const Row& row, const Bucket& own) {
+  const unsigned lane = threadIdx.x % 32;
+  Bucket upto = own;
+  for (unsigned distance = 1; distance < 32; distance *= 2) {
+    const Bucket lower{__shfl_up_sync(0xFFFFFFFFu, upto.count, distance),
+                       __shfl_up_sync(0xFFFFFFFFu, upto.odds, distance)};
+    if (lane >= distance) upto = upto + lower;
+  }
+  if (lane == 31) row.warps[threadIdx.x / 32] = upto;
+  __syncthreads();
+  Bucket before{upto.count - own.count, upto.odds - own.odds};
+  for (unsigned warp = 0; warp < threadIdx.x / 32; ++warp) before = before + row.warps[warp];
+  return before;
+}
+
+/// The border by measure(Bucket), for every thread; each has a run of buckets. Whole numbers: the
+/// order in which they are added does not matter.
+template <typename Measure>
+__device__ Border find_border(const Row& row, long long limit, const Measure& measure) {
+  constexpr int64_t kShare = kNumBuckets / kThreads;
+  const auto most = static_cast<unsigned long long>(limit);
+  const int64_t first = threadIdx.x * kShare;
+  Bucket own{0, 0};
+  for (int64_t i = 0; i < kShare; ++i) own = own + row.work.buckets[first + i];
+  Border border{first, sum_before(row, own)};
+  const bool ends_here = measure(border.before + own) > most;
+  if (ends_here && measure(border.before) <= most) {
+    for (;; ++border.bucket) {
+      const Bucket with = border.before + row.work.buckets[border.bucket];
+      if (measure(with) > most) break;
+      border.before = with;
+    }
+    *row.border = border;
+  } else if (threadIdx.x + 1 == kThreads && !ends_here) {
+    *row.border = {kNumBuckets, border.before + own};
+  }
+  __syncthreads();
+  const Border found = *row.border;
+  __syncthreads();
+  return found;
+}
+
 /// The sum of all odds, by every thread.
 __device__ long long fill_buckets(Row& row) {
   for (int64_t b = threadIdx.x; b < kNumBuckets; b += kThreads) row.work.buckets[b] = {0, 0};
-  if (threadIdx.x == 0) row.answer[0] = 0;
   __syncthreads();
   for_allowed(row, [&](int64_t id) {
     Bucket& bucket = row.work.buckets[bucket_of(row, row.logits[id])];
-    const auto units = static_cast<unsigned long long>(units_of(row, row.logits[id]));
     atomicAdd(&bucket.count, 1ull);
-    atomicAdd(&bucket.odds, units);
-    atomicAdd(reinterpret_cast<unsigned long long*>(row.answer), units);
+    atomicAdd(&bucket.odds, static_cast<unsigned long long>(units_of(row, row.logits[id])));
   });
   __syncthreads();
-  const long long total = row.answer[0];
-  __syncthreads();
-  return total;
+  const Border all =
+      find_border(row, row.call.vocabulary, [](const Bucket& passed) { return passed.count; });
+  return static_cast<long long>(all.before.odds);
 }
 
 /// Sorts the first `size` members, a power of two, by their order.
@@ -160,40 +216,20 @@ __device__ void gather(Row& row, int64_t bucket) {
   sort_members(row, size);
 }
 
-/// The first bucket that body(bucket) does not let pass, kNumBuckets if all do; by one thread, for
-/// all.
-template <typename Body>
-__device__ int64_t find_bucket(const Row& row, const Body& body) {
-  if (threadIdx.x == 0) {
-    int64_t b = 0;
-    while (b < kNumBuckets && body(row.work.buckets[b])) ++b;
-    row.answer[1] = b;
-  }
-  __syncthreads();
-  const int64_t found = row.answer[1];
-  __syncthreads();
-  return found;
-}
-
 /// The sum of the odds of the `count` first tokens, of all if there are no more.
 __device__ long long odds_of_largest(Row& row, int64_t count) {
-  long long sum = 0;
-  int64_t left = count;
-  const int64_t border = find_bucket(row, [&](const Bucket& bucket) {
-    if (static_cast<int64_t>(bucket.count) > left) return false;
-    left -= static_cast<int64_t>(bucket.count);
-    sum += static_cast<long long>(bucket.odds);
-    return true;
-  });
-  if (border < kNumBuckets) gather(row, border);
+  const Border border = find_border(row, count, [](const Bucket& passed) { return passed.count; });
+  const auto left = count - static_cast<int64_t>(border.before.count);
+  if (border.bucket < kNumBuckets) gather(row, border.bucket);
   if (threadIdx.x == 0) {
-    for (int64_t i = 0; border < kNumBuckets && i < left; ++i) {
+    auto sum = static_cast<long long>(border.before.odds);
+    for (int64_t i = 0; border.bucket < kNumBuckets && i < left; ++i) {
       sum += units_of(row, row.work.members[i].value);
     }
     row.answer[0] = sum;
   }
   __syncthreads();
-  sum = row.answer[0];
+  const long long sum = row.answer[0];
   __syncthreads();
   return sum;
 }
@@ -204,14 +240,11 @@ struct Prefix {
   int32_t last_id;
 };
 __device__ Prefix reach(Row& row, long long odds) {
-  long long sum = 0;
-  const int64_t border = find_bucket(row, [&](const Bucket& bucket) {
-    if (sum + static_cast<long long>(bucket.odds) >= odds) return false;
-    sum += static_cast<long long>(bucket.odds);
-    return true;
-  });
-  if (border == kNumBuckets) return {sum, row.first_allowed};
-  gather(row, border);
+  const Border border =
+      find_border(row, odds - 1, [](const Bucket& passed) { return passed.odds; });
+  auto sum = static_cast<long long>(border.before.odds);
+  if (border.bucket == kNumBuckets) return {sum, row.first_allowed};
+  gather(row, border.bucket);
   if (threadIdx.x == 0) {
     int64_t i = 0;
     for (; i < row.num_members; ++i) {
@@ -244,8 +277,11 @@ __device__ int32_t draw(Row& row) {
 }
 
 /// A block a row.
-__global__ void sample_kernel(SampleCall call, char* scratch, int64_t scratch_bytes) {
+__global__ void __launch_bounds__(kThreads)
+    sample_kernel(SampleCall call, char* scratch, int64_t scratch_bytes) {
   __shared__ Ranked shared[kThreads / 32];
+  __shared__ Bucket warps[kThreads / 32];
+  __shared__ Border border;
   __shared__ long long answer[2];
   const int64_t number = blockIdx.x;
   char* const work = scratch + number * scratch_bytes;
@@ -255,6 +291,8 @@ __global__ void sample_kernel(SampleCall call, char* scratch, int64_t scratch_by
           .work = {reinterpret_cast<Bucket*>(work),
                    reinterpret_cast<Ranked*>(work + kNumBuckets * sizeof(Bucket))},
           .shared = shared,
+          .warps = warps,
+          .border = &border,
           .answer = answer,
           .maximum = 0.0f,
           .first_allowed = -1,
