@@ -7,13 +7,17 @@
 
 namespace switchyard::cpu {
 
+/// What is taken from the columns of a row, and what they are then multiplied by.
 template <class Vec>
-SWITCHYARD_DEVICE void layer_norm_row(const LayerNormParams& params, int64_t row) {
-  const int64_t width = params.width;
+struct RowScale {
+  Vec mean;
+  Vec scale;
+};
+
+template <class Vec>
+SWITCHYARD_DEVICE RowScale<Vec> scale_of_row(const float* x, int64_t width, float eps) {
   const int64_t whole = width / 16 * 16;
   const int tail = static_cast<int>(width - whole);
-  const float* x = params.x + row * width;
-  float* out = params.out + row * width;
   const Vec count = Vec::set1(static_cast<float>(width));
 
   Vec sum = Vec::zero();
@@ -31,7 +35,17 @@ SWITCHYARD_DEVICE void layer_norm_row(const LayerNormParams& params, int64_t row
     squares = fma(centred, centred, squares);
   }
   const Vec variance = Vec::set1(reduce_add(squares)) / count;
-  const Vec scale = Vec::set1(1.0f) / sqrt(variance + Vec::set1(params.eps));
+  return {mean, Vec::set1(1.0f) / sqrt(variance + Vec::set1(eps))};
+}
+
+template <class Vec>
+SWITCHYARD_DEVICE void layer_norm_row(const LayerNormParams& params, int64_t row) {
+  const int64_t width = params.width;
+  const int64_t whole = width / 16 * 16;
+  const int tail = static_cast<int>(width - whole);
+  const float* x = params.x + row * width;
+  float* out = params.out + row * width;
+  const auto [mean, scale] = scale_of_row<Vec>(x, width, params.eps);
 
   for (int64_t i = 0; i < whole; i += 16) {
     const Vec normal = (Vec::load(x + i) - mean) * scale;

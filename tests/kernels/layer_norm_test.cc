@@ -21,7 +21,7 @@ std::vector<float> run(TestDevice& device, const Case& c, const std::vector<floa
 }
 
 TEST(LayerNorm, MatchesDoubleReferenceOnAllVariants) {
-  for (const Case& c : {Case{1, 1}, {3, 15}, {2, 16}, {5, 17}, {40, 37}, {70, 768}}) {
+  for (const Case& c : {Case{1, 1}, {3, 15}, {2, 16}, {5, 17}, {40, 37}, {70, 768}, {3, 1037}}) {
     std::vector<float> x = random_floats(c.rows * c.width, 1, 3.0f);
     for (float& value : x) value += 0.5f;
     const std::vector<float> gamma = random_floats(c.width, 2);
