@@ -191,8 +191,15 @@ void* CudaQueue::scratch(int64_t bytes) {
   scratch_ = nullptr;
   scratch_bytes_ = 0;
   const int64_t wanted = grown_scratch(bytes);
-  check_cuda(cudaMallocAsync(&scratch_, static_cast<size_t>(wanted), stream_),
-             "allocating working memory");
+  cudaError_t status = cudaMallocAsync(&scratch_, static_cast<size_t>(wanted), stream_);
+  if (status == cudaErrorMemoryAllocation) {
+    // What was outgrown may still be in use, or be kept by the pool until somebody waits. The
+    // pool's threshold for keeping stays 0: the plan of memory counts the last block alone.
+    cudaGetLastError();
+    check_cuda(cudaStreamSynchronize(stream_), "waiting for the device");
+    status = cudaMallocAsync(&scratch_, static_cast<size_t>(wanted), stream_);
+  }
+  check_cuda(status, "allocating working memory");
   scratch_bytes_ = wanted;
   return scratch_;
 }

@@ -135,6 +135,24 @@ TEST(CudaBackend, HostTasksHoldUpOnlyTheirOwnStream) {
   EXPECT_EQ(seen, second);
 }
 
+TEST(CudaQueue, GrowsItsScratchInPlaceOfWhatIsStillInUse) {
+  cuda::ClockOrigin origin;
+  const cuda::DeviceFailure failure;
+  cuda::CudaQueue queue(0, StreamKind::kCompute, origin, failure);
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  cuda_emulation::set_device_memory(cuda_emulation::allocated_bytes() + 5 * kMiB / 2);
+  queue.submit([](cuda::CudaQueue& own, cudaStream_t stream) {
+    void* const small = own.scratch(kMiB);
+    // Long enough that the block is not free when the next is asked for.
+    for (int i = 0; i < 200; ++i) cudaMemsetAsync(small, i, kMiB, stream);
+  });
+  queue.submit([](cuda::CudaQueue& own, cudaStream_t) { own.scratch(2 * kMiB); });
+  EXPECT_NO_THROW(queue.record().synchronize());
+  queue.submit([](cuda::CudaQueue& own, cudaStream_t) { own.scratch(4 * kMiB); });
+  expect_error([&] { queue.record().synchronize(); }, ErrorKind::kResource, "working memory");
+  cuda_emulation::set_device_memory(0);
+}
+
 TEST(ClockOrigin, ComparesEventsWithRecentPoints) {
   cuda::ClockOrigin whole;
   EXPECT_EQ(whole.recent(), whole.recent());
