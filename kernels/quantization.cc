@@ -47,7 +47,9 @@ GroupQuantization parse_quantization(std::string_view text) {
 }
 
 std::string name_of(const GroupQuantization& quantization) {
-  return concat("int", quantization.bits, "g", quantization.group);
+  if (quantization.codes == CodeType::kE2m1) return "mxfp4";
+  const char* const type = quantization.codes == CodeType::kE4m3 ? "fp" : "int";
+  return concat(type, quantization.bits, "g", quantization.group);
 }
 
 }  // namespace switchyard

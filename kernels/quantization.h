@@ -15,7 +15,8 @@ GroupQuantization default_quantization(int bits);
 /// BadValue for anything else.
 GroupQuantization parse_quantization(std::string_view text);
 
-/// "int4g64", with the group's size always; `quantization` is on.
+/// "int4g64", with the group's size always, or "fp8g128" and "mxfp4" of given codes; `quantization`
+/// is on.
 std::string name_of(const GroupQuantization& quantization);
 
 }  // namespace switchyard

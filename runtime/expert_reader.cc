@@ -14,12 +14,18 @@ namespace {
 /// read is still in the cache when it is packed.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
-/// Rows of so many elements that make a piece. Panels of packed matrices are 32 rows high, so that
-/// a piece of whole panels is written in one go.
-int64_t rows_per_piece(int64_t cols) {
+/// Bytes of a row as stored or as kept, whichever is more.
+int64_t row_bytes(const WeightSpec& spec) {
+  const int64_t bytes =
+      spec.quantization.is_given() ? spec.source_row_bytes() : spec.cols * int64_t{sizeof(float)};
+  return std::max<int64_t>(1, bytes);
+}
+
+/// Rows that make a piece. Panels of packed matrices are 32 rows high, so that a piece of whole
+/// panels is written in one go.
+int64_t rows_per_piece(const WeightSpec& spec) {
   constexpr int64_t kPanelRows = 32;
-  const int64_t bytes = std::max<int64_t>(1, cols * int64_t{sizeof(float)});
-  const int64_t panels = kPieceBytes / (bytes * kPanelRows);
+  const int64_t panels = kPieceBytes / (row_bytes(spec) * kPanelRows);
   return std::max<int64_t>(1, panels) * kPanelRows;
 }
 
@@ -28,15 +34,15 @@ int64_t rows_per_piece(int64_t cols) {
 ExpertShape expert_shape(const Checkpoint& checkpoint, const ExpertId& id) {
   const ModelConfig& config = checkpoint.config;
   const int layer = config.moe_layers()[static_cast<size_t>(id.moe_layer)];
-  const auto kept = [&](const std::string& name_template) {
+  const auto spec = [&](const std::string& name_template, int64_t rows, int64_t cols) {
     const std::string name = tensor_name(name_template, layer, id.expert) + ".weight";
-    return kept_type(config, checkpoint.index.at(name).dtype, name);
+    const KeptForm kept =
+        kept_form(config, checkpoint.index.at(name), config.quantization.experts, name);
+    return WeightSpec{kept.dtype, rows, cols, kept.quantization};
   };
   const int64_t size = config.expert_size(id.moe_layer, id.expert);
-  return {{kept(config.names.expert_up), size * config.ffn_form.rows_per_unit(), config.hidden_size,
-           config.quantization.experts},
-          {kept(config.names.expert_down), config.hidden_size, size, config.quantization.experts},
-          config.expert_bias};
+  return {spec(config.names.expert_up, size * config.ffn_form.rows_per_unit(), config.hidden_size),
+          spec(config.names.expert_down, config.hidden_size, size), config.expert_bias};
 }
 
 ExpertReader::ExpertReader(const Checkpoint& checkpoint, std::unique_ptr<TensorSource> source,
@@ -51,8 +57,7 @@ int64_t ExpertReader::staging_bytes(const std::vector<ExpertShape>& shapes) {
   int64_t largest = 0;
   for (const ExpertShape& shape : shapes) {
     for (const WeightSpec& spec : {shape.up, shape.down}) {
-      const int64_t rows = std::min(rows_per_piece(spec.cols), spec.rows);
-      largest = std::max(largest, rows * spec.cols * int64_t{sizeof(float)});
+      largest = std::max(largest, std::min(rows_per_piece(spec), spec.rows) * row_bytes(spec));
     }
   }
   return 2 * largest;  // as stored and as kept
@@ -117,12 +122,24 @@ void ExpertReader::stage(const std::string& name, int64_t first, int64_t count, 
   convert_elements(entry.dtype, raw_.data(), kept_as, kept_.data(), count);
 }
 
+void ExpertReader::stage_codes(const std::string& name, int64_t first_row, int64_t num_rows,
+                               const WeightSpec& spec) {
+  const double begin = steady_seconds();
+  kept_.resize(static_cast<size_t>(num_rows * spec.source_row_bytes()));
+  source_->read_codes(name, checkpoint_.index.at(name), first_row, num_rows, kept_.data());
+  counts_.read_seconds += steady_seconds() - begin;
+}
+
 void ExpertReader::pack_matrix(const std::string& name, const Weight& to) {
   const WeightSpec& spec = to.spec;
-  const int64_t step = rows_per_piece(spec.cols);
+  const int64_t step = rows_per_piece(spec);
   for (int64_t row = 0; row < spec.rows; row += step) {
     const int64_t rows = std::min(step, spec.rows - row);
-    stage(name, row * spec.cols, rows * spec.cols, spec.dtype);
+    if (spec.quantization.is_given()) {
+      stage_codes(name, row, rows, spec);
+    } else {
+      stage(name, row * spec.cols, rows * spec.cols, spec.dtype);
+    }
     const double begin = steady_seconds();
     backend_.pack_weight(stream_, kept_.data(), row, rows, to);
     backend_.record(stream_).synchronize();

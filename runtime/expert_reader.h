@@ -51,6 +51,9 @@ class ExpertReader {
   void read_vector(const std::string& name, const TensorView& to);
   /// Elements [first, first + count) of a tensor in `kept_as` in front of staging_.
   void stage(const std::string& name, int64_t first, int64_t count, DType kept_as);
+  /// Rows of a matrix that keeps its codes.
+  void stage_codes(const std::string& name, int64_t first_row, int64_t num_rows,
+                   const WeightSpec& spec);
 
   const Checkpoint& checkpoint_;
   std::unique_ptr<TensorSource> source_;

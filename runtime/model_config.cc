@@ -45,7 +45,7 @@ RouterSettings ModelConfig::router_of(int moe_layer) const {
 
 std::string weight_type_text(const ModelConfig& config) {
   std::string text = config.weight_dtype ? std::string(name_of(*config.weight_dtype)) : "mixed";
-  const auto [experts, attention] = config.quantization;
+  const auto& [experts, attention] = config.quantization;
   if (experts.is_on()) text += "+experts:" + name_of(experts);
   if (attention.is_on()) text += "+attention:" + name_of(attention);
   return text;
@@ -124,7 +124,7 @@ void Checker::check_sizes() const {
 void Checker::check_quantization(const GroupQuantization& form, const char* what) const {
   const bool is_known = form.bits == 8 || (form.bits >= 2 && form.bits <= 4);
   const bool is_group = form.group >= 8 && form.group % 8 == 0 && form.group <= int64_t{1} << 20;
-  require(form.is_on() ? is_known && is_group : form.group == 0,
+  require(!form.is_given() && (form.is_on() ? is_known && is_group : form.group == 0),
           concat(what, ": quantised to ", form.bits, " bits in groups of ", form.group,
                  "; expected 8, 4, 3 or 2 bits and a multiple of 8 up to 2^20"));
 }

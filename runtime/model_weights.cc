@@ -1,6 +1,7 @@
 #include "runtime/model_weights.h"
 
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/given_codes.h"
 
 namespace switchyard {
 namespace {
@@ -14,11 +15,16 @@ DenseSpec make_spec(const ModelConfig& config, const CheckpointIndex& index, con
   DenseSpec spec;
   spec.name = tensor.name;
   spec.form = tensor.form;
-  spec.kept_as = kept_type(config, index.at(tensor.name).dtype, tensor.name);
+  const TensorEntry& entry = index.at(tensor.name);
+  spec.kept_as = kept_type(config, entry.dtype, tensor.name);
   spec.rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
   spec.cols = tensor.shape.back();
   spec.heads = tensor.heads;
   spec.quantization = quantization_of(config.quantization, tensor.weight_class);
+  // Rows of the embedding are read as numbers, and heads' matrices are cut and turned.
+  if (tensor.form == TensorForm::kMatrix && tensor.name != config.names.embedding + ".weight") {
+    spec.quantization = kept_form(config, entry, spec.quantization, tensor.name).quantization;
+  }
   spec.device_bytes = spec.form == TensorForm::kVector
                           ? align_up(spec.rows * spec.cols * int64_t{sizeof(float)})
                           : spec.heads * align_up(backend.packed_bytes(spec.weight_spec()));
@@ -33,6 +39,13 @@ DType kept_type(const ModelConfig& config, DType stored, const std::string& name
                "; weights are expected in fp32, fp16 or bf16");
   }
   return config.weight_typing == WeightTyping::kAsStored ? stored : config.weight_dtype.value();
+}
+
+KeptForm kept_form(const ModelConfig& config, const TensorEntry& entry,
+                   const GroupQuantization& asked, const std::string& name) {
+  const DType kept = kept_type(config, entry.dtype, name);
+  if (asked.is_on() || kept != entry.dtype) return {kept, asked};
+  return {kept, given_codes(entry)};
 }
 
 std::vector<DenseSpec> dense_table(const ModelConfig& config, const CheckpointIndex& index,

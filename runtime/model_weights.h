@@ -38,6 +38,16 @@ struct DenseSpec {
 /// naming the tensor if it is no floating-point type.
 DType kept_type(const ModelConfig& config, DType stored, const std::string& name);
 
+/// How the model keeps a matrix of this entry: what `asked` says, or if that is off the codes of
+/// the checkpoint where it has such and keeps the type they stand for, or a plain type. Throws as
+/// kept_type().
+struct KeptForm {
+  DType dtype = DType::kF32;
+  GroupQuantization quantization;
+};
+KeptForm kept_form(const ModelConfig& config, const TensorEntry& entry,
+                   const GroupQuantization& asked, const std::string& name);
+
 /// Every dense tensor the model needs, each once (a tied output matrix is the embedding).
 std::vector<DenseSpec> dense_table(const ModelConfig& config, const CheckpointIndex& index,
                                    const Backend& backend);

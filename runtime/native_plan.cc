@@ -32,6 +32,11 @@ class ExtentPlacer {
   std::vector<int64_t> file_bytes_;
 };
 
+/// What does not follow from the configuration.
+GroupQuantization given_part(const GroupQuantization& quantization) {
+  return quantization.is_given() ? quantization : GroupQuantization();
+}
+
 void plan_experts(const Checkpoint& checkpoint, const Backend& backend, ExtentPlacer& placer,
                   NativePlan& plan) {
   const ModelConfig& config = checkpoint.config;
@@ -41,7 +46,8 @@ void plan_experts(const Checkpoint& checkpoint, const Backend& backend, ExtentPl
       const ExpertId id{layer, expert};
       const ExpertShape shape = expert_shape(checkpoint, id);
       const PackedExtent extent = placer.place(expert_slot_bytes(shape, backend));
-      experts.push_back({extent, shape.up.dtype, shape.down.dtype});
+      experts.push_back({extent, shape.up.dtype, shape.down.dtype,
+                         given_part(shape.up.quantization), given_part(shape.down.quantization)});
       plan.items.push_back({extent, id, {}, {}});
     }
   }
@@ -53,7 +59,7 @@ void plan_dense(const Checkpoint& checkpoint, const Backend& backend, ExtentPlac
     const WeightSpec weight = spec.weight_spec();
     if (weight.quantization.is_on()) {
       const PackedExtent extent = placer.place(spec.device_bytes);
-      plan.header.matrices[spec.name] = {extent, spec.kept_as};
+      plan.header.matrices[spec.name] = {extent, spec.kept_as, given_part(spec.quantization)};
       plan.items.push_back({extent, std::nullopt, spec.name, weight});
     } else {
       plan.dense.tensors.push_back(

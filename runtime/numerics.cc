@@ -5,6 +5,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/quantization.h"
+#include "runtime/checkpoint/given_codes.h"
 #include "runtime/model_weights.h"
 
 namespace switchyard {
@@ -23,11 +24,12 @@ void check_matrix_types(const Checkpoint& checkpoint) {
   }
 }
 
-/// The one type of all matrices of the checkpoint as they are kept, or fp32 for several.
+/// The one type of all matrices of the checkpoint as they are kept, or fp32 for several. Numbers of
+/// 8-bit floats are exact in no 16-bit type; those who publish them compute in that of the others.
 DType common_type(const Checkpoint& checkpoint) {
   std::optional<DType> common;
   for (const auto& [name, entry] : checkpoint.index.tensors) {
-    if (entry.shape.size() < 2) continue;
+    if (entry.shape.size() < 2 || given_codes(entry).codes == CodeType::kE4m3) continue;
     const DType kept = kept_type(checkpoint.config, entry.dtype, name);
     if (common.value_or(kept) != kept) return DType::kF32;
     common = kept;

@@ -3,8 +3,14 @@
 #include <utility>
 
 #include "kernels/base/error.h"
+#include "runtime/checkpoint/given_codes.h"
 
 namespace switchyard {
+
+int64_t TensorPiece::bytes(const TensorEntry& entry) const {
+  if (!as_codes) return count * size_of(entry.dtype);
+  return count / entry.shape[1] * code_rows(entry).source_row_bytes();
+}
 
 PieceReader::PieceReader(TensorSource& source, const CheckpointIndex& index,
                          std::vector<TensorPiece> pieces)
@@ -30,10 +36,15 @@ void PieceReader::run() {
   try {
     for (const TensorPiece& piece : pieces_) {
       const TensorEntry& entry = index_.at(piece.name);
-      const int64_t bytes = piece.count * size_of(entry.dtype);
+      const int64_t bytes = piece.bytes(entry);
       if (!wait_for_room(bytes)) return;
       std::vector<char> read(static_cast<size_t>(bytes));
-      source_.read(piece.name, entry, piece.first, piece.count, read.data());
+      if (piece.as_codes) {
+        const int64_t cols = entry.shape[1];
+        source_.read_codes(piece.name, entry, piece.first / cols, piece.count / cols, read.data());
+      } else {
+        source_.read(piece.name, entry, piece.first, piece.count, read.data());
+      }
       const std::lock_guard lock(mutex_);
       ready_bytes_ += bytes;
       ready_.push_back(std::move(read));

@@ -19,6 +19,10 @@ struct TensorPiece {
   std::string name;
   int64_t first = 0;
   int64_t count = 0;
+  bool as_codes = false;  // whole rows of a matrix, see TensorSource::read_codes
+
+  /// Bytes that next() gives, of this entry.
+  int64_t bytes(const TensorEntry& entry) const;
 };
 
 /// Reads pieces in order on a thread of its own, as far ahead as kAheadBytes allow.
@@ -34,7 +38,7 @@ class PieceReader {
   PieceReader(const PieceReader&) = delete;
   PieceReader& operator=(const PieceReader&) = delete;
 
-  /// The next piece's elements as they are stored. Rethrows what reading threw.
+  /// The next piece's elements, or codes, as they are stored. Rethrows what reading threw.
   std::vector<char> next();
 
  private:

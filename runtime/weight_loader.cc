@@ -40,9 +40,7 @@ void transpose(const char* from, int64_t rows, int64_t cols, int64_t bytes, char
 
 int64_t bytes_of(const std::vector<TensorPiece>& pieces, const CheckpointIndex& index) {
   int64_t bytes = 0;
-  for (const TensorPiece& piece : pieces) {
-    bytes += piece.count * size_of(index.at(piece.name).dtype);
-  }
+  for (const TensorPiece& piece : pieces) bytes += piece.bytes(index.at(piece.name));
   return bytes;
 }
 
@@ -73,12 +71,13 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, TensorSource& source, B
       readers_(std::move(readers)),
       progress_(progress) {}
 
-void WeightLoader::take_piece(PieceReader& reader, const std::string& name, DType kept_as,
-                              DType to_dtype) {
-  const DType stored = checkpoint_.index.at(name).dtype;
+void WeightLoader::take_piece(PieceReader& reader, const DenseSpec& spec, DType to_dtype) {
+  const DType stored = checkpoint_.index.at(spec.name).dtype;
+  const DType kept_as = spec.kept_as;
   std::vector<char> raw = reader.next();
   done_.bytes_done += static_cast<int64_t>(raw.size());
   if (progress_ != nullptr) progress_->update(done_);
+  if (spec.quantization.is_given()) return slice_.swap(raw);
   const int64_t count = static_cast<int64_t>(raw.size()) / size_of(stored);
   if (stored != kept_as) {
     slice_.resize(static_cast<size_t>(count * size_of(kept_as)));
@@ -150,8 +149,9 @@ void WeightLoader::load_dense(const std::vector<DenseSpec>& table, const ModelWe
   std::vector<TensorPiece> pieces;
   for (const DenseBlock& block : blocks) {
     const int64_t first = block.borders[rank];
-    pieces.push_back(
-        {block.spec.name, first * block.item, (block.borders[rank + 1] - first) * block.item});
+    pieces.push_back({block.spec.name, first * block.item,
+                      (block.borders[rank + 1] - first) * block.item,
+                      block.spec.quantization.is_given()});
   }
   int64_t bytes = bytes_of(pieces, checkpoint_.index);
   for (const DenseBlock& block : packed) bytes += block.borders[rank + 1] - block.borders[rank];
@@ -191,12 +191,19 @@ void WeightLoader::gather(const DenseBlock& block, int64_t item_bytes) {
   backend_.record(exchange_).synchronize();
 }
 
+int64_t WeightLoader::packed_item_bytes(const DenseBlock& block) {
+  const DenseSpec& spec = block.spec;
+  // Where codes are given an item is a row.
+  return spec.quantization.is_given() ? spec.weight_spec().source_row_bytes()
+                                      : block.item * size_of(spec.kept_as);
+}
+
 void WeightLoader::load_block(const DenseBlock& block, PieceReader& reader, void* address) {
   const DenseSpec& spec = block.spec;
   const bool is_vector = spec.form == TensorForm::kVector;
   const DType dtype = is_vector ? DType::kF32 : spec.kept_as;
-  const int64_t item_bytes = block.item * size_of(dtype);
-  take_piece(reader, spec.name, spec.kept_as, dtype);
+  const int64_t item_bytes = is_vector ? block.item * size_of(dtype) : packed_item_bytes(block);
+  take_piece(reader, spec, dtype);
   gather(block, item_bytes);
   if (is_vector) {
     char* to = static_cast<char*>(address) + block.begin() * item_bytes;
@@ -211,7 +218,7 @@ void WeightLoader::pack_block(const DenseBlock& block, char* address) {
   const DenseSpec& spec = block.spec;
   const WeightSpec packed = spec.weight_spec();
   const int64_t head_bytes = spec.device_bytes / spec.heads;
-  const int64_t item_bytes = block.item * size_of(spec.kept_as);
+  const int64_t item_bytes = packed_item_bytes(block);
   if (spec.form == TensorForm::kTransposedHeads) {
     slice_.resize(whole_.size());
     for (int64_t i = 0; i < block.count(); ++i) {

@@ -57,8 +57,11 @@ class WeightLoader {
   void gather(const DenseBlock& block, int64_t item_bytes);
   /// Packs the gathered rows or heads in whole_.
   void pack_block(const DenseBlock& block, char* address);
-  /// The reader's next piece, rounded to `kept_as`, then widened or kept as `to_dtype`, in slice_.
-  void take_piece(PieceReader& reader, const std::string& name, DType kept_as, DType to_dtype);
+  /// The reader's next piece, of this tensor, in slice_: rounded to the type it is kept in, then
+  /// widened or kept as `to_dtype`; codes as they are.
+  void take_piece(PieceReader& reader, const DenseSpec& spec, DType to_dtype);
+  /// Of a matrix, as pack_weight takes it.
+  static int64_t packed_item_bytes(const DenseBlock& block);
   void start_progress(const char* activity, int64_t bytes);
 
   const Checkpoint& checkpoint_;

@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/machine_limits.h"
 #include "kernels/cpu/matmul_driver.h"
+#include "kernels/cpu/pack_codes.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/quantize.h"
 
@@ -99,6 +100,11 @@ void CpuBackendBase::pack_weight(Stream& stream, const void* host_rows, int64_t 
     return;
   }
   OpContext& context = queue.context();
+  if (weight.spec.quantization.is_given()) {
+    queue.enqueue(
+        [=, &context] { cpu::pack_codes(context.pool, host_rows, first_row, num_rows, target); });
+    return;
+  }
   queue.enqueue([=, &context] {
     cpu::quantize_rows(context.kernels, context.pool, host_rows, first_row, num_rows, target);
   });

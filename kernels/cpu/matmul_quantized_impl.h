@@ -18,12 +18,12 @@ struct FewRows {
 };
 
 /// A block of inputs of kPanels panels for kRows rows. Vector v is half v % 2 of panel v / 2.
-template <class Vec, int kBits, int kRows, int kPanels>
+template <class Vec, CodeForm kForm, int kRows, int kPanels>
 struct BlockProducts {
   static constexpr int kVecs = 2 * kPanels;
   Vec sums[kRows][kVecs];
-  GroupScales<Vec> scales[kVecs];
-  CodeBlock<Vec, kBits> codes[kVecs];
+  GroupScales<Vec, kForm> scales[kVecs];
+  CodeBlock<Vec, kForm> codes[kVecs];
 
   [[gnu::always_inline]] void start() {
     for (auto& row : sums) {
@@ -35,16 +35,16 @@ struct BlockProducts {
   [[gnu::always_inline]] void load_group(const char* panels, const char* group, int64_t stride) {
     for (int v = 0; v < kVecs; ++v) {
       const int64_t at = v / 2 * stride;
-      scales[v] = load_scales<Vec, kBits>(panels + at, group + at, v % 2);
+      scales[v] = load_scales<Vec, kForm>(panels + at, group + at, v % 2);
     }
   }
 
   /// Of the block at `block` in the first of the panels.
   [[gnu::always_inline]] void load_codes(const char* block, int64_t stride) {
     for (int p = 0; p < kPanels; ++p) {
-      prefetch_codes<kBits>(block + p * stride);
-      codes[2 * p] = CodeBlock<Vec, kBits>::load(block + p * stride, 0);
-      codes[2 * p + 1] = CodeBlock<Vec, kBits>::load(block + p * stride, 1);
+      prefetch_codes<kForm>(block + p * stride);
+      codes[2 * p] = CodeBlock<Vec, kForm>::load(block + p * stride, 0);
+      codes[2 * p + 1] = CodeBlock<Vec, kForm>::load(block + p * stride, 1);
     }
   }
 
@@ -58,7 +58,7 @@ struct BlockProducts {
   template <int kInput>
   [[gnu::always_inline]] void add_input(const float* a) {
     for (int v = 0; v < kVecs; ++v) {
-      const Vec w = fma(codes[v].template code<kInput>(), scales[v].scale, scales[v].offset);
+      const Vec w = scales[v].scaled(codes[v].template code<kInput>());
       for (int r = 0; r < kRows; ++r) {
         sums[r][v] = fma(Vec::set1(a[kInput * kRows + r]), w, sums[r][v]);
       }
@@ -79,12 +79,12 @@ struct BlockProducts {
 };
 
 /// Rows times kPanels panels from `panel` on, finished.
-template <class Vec, int kBits, int kRows, int kPanels>
+template <class Vec, CodeForm kForm, int kRows, int kPanels>
 void multiply_codes(const MatmulBlock& block, int64_t panel) {
   using Inputs = std::make_integer_sequence<int, kCodesPerBlock>;
   const QuantizedLayout& layout = block.quantized;
   const char* const panels = static_cast<const char*>(block.panels) + panel * layout.panel_bytes;
-  BlockProducts<Vec, kBits, kRows, kPanels> products;
+  BlockProducts<Vec, kForm, kRows, kPanels> products;
   products.start();
   const float* a = block.packed_rows;
   const char* group = panels + layout.header_bytes;
@@ -107,7 +107,7 @@ void multiply_codes(const MatmulBlock& block, int64_t panel) {
 }
 
 /// multiply_codes for a number of rows known at run time. Index 0 stands for one row.
-template <class Vec, int kBits>
+template <class Vec, CodeForm kForm>
 struct FewRowsTable {
   using Function = void (*)(const MatmulBlock&, int64_t panel);
   static constexpr int kSize = FewRows<Vec>::kMost;
@@ -116,20 +116,20 @@ struct FewRowsTable {
 
   template <int... kIndex>
   static constexpr FewRowsTable make(std::integer_sequence<int, kIndex...>) {
-    return {{&multiply_codes<Vec, kBits, kIndex + 1, 1>...},
-            {&multiply_codes<Vec, kBits, kIndex + 1, FewRows<Vec>::kPanels>...}};
+    return {{&multiply_codes<Vec, kForm, kIndex + 1, 1>...},
+            {&multiply_codes<Vec, kForm, kIndex + 1, FewRows<Vec>::kPanels>...}};
   }
 };
 
-template <class Vec, int kBits>
-inline constexpr FewRowsTable<Vec, kBits> kFewRows =
-    FewRowsTable<Vec, kBits>::make(std::make_integer_sequence<int, FewRows<Vec>::kMost>());
+template <class Vec, CodeForm kForm>
+inline constexpr FewRowsTable<Vec, kForm> kFewRows =
+    FewRowsTable<Vec, kForm>::make(std::make_integer_sequence<int, FewRows<Vec>::kMost>());
 
-template <class Vec, int kBits>
+template <class Vec, CodeForm kForm>
 void multiply_few_rows(const MatmulBlock& block) {
   const int64_t last = block.first_panel + block.num_panels;
   constexpr int kPanels = FewRows<Vec>::kPanels;
-  const auto& table = kFewRows<Vec, kBits>;
+  const auto& table = kFewRows<Vec, kForm>;
   int64_t panel = block.first_panel;
   for (; panel + kPanels <= last; panel += kPanels)
     table.many_panels[block.num_rows - 1](block, panel);
@@ -137,7 +137,7 @@ void multiply_few_rows(const MatmulBlock& block) {
 }
 
 /// One tile: several panels side by side share the scratch of one pass.
-template <class Vec, int kBits>
+template <class Vec, CodeForm kForm>
 void stream_quantized(const MatmulBlock& block) {
   const QuantizedLayout& layout = block.quantized;
   const int64_t rows = block.num_rows;
@@ -156,7 +156,7 @@ void stream_quantized(const MatmulBlock& block) {
       const int64_t depth = block.k - first < step ? block.k - first : step;
       const PanelPiece piece = {first, depth, first / layout.group};
       for (int64_t p = 0; p < panels; ++p) {
-        dequantize_piece<Vec, kBits>(layout, weights + (panel + p) * layout.panel_bytes, piece,
+        dequantize_piece<Vec, kForm>(layout, weights + (panel + p) * layout.panel_bytes, piece,
                                      widened + p * step * kPanelWidth);
       }
       run({.a = block.packed_rows + first * rows,
@@ -170,7 +170,7 @@ void stream_quantized(const MatmulBlock& block) {
 }
 
 /// Many tiles: each piece of a panel serves all of them.
-template <class Vec, int kBits>
+template <class Vec, CodeForm kForm>
 void reuse_quantized(const MatmulBlock& block) {
   const QuantizedLayout& layout = block.quantized;
   float* const widened = block.scratch + kMaxBlockRows * kPanelWidth;
@@ -179,37 +179,41 @@ void reuse_quantized(const MatmulBlock& block) {
     for (int64_t i = 0; i < block.num_rows * kPanelWidth; ++i) block.scratch[i] = 0.0f;
     for (int64_t first = 0; first < block.k; first += kDepthPerPass) {
       const int64_t depth = block.k - first < kDepthPerPass ? block.k - first : kDepthPerPass;
-      dequantize_piece<Vec, kBits>(layout, at, {first, depth, first / layout.group}, widened);
+      dequantize_piece<Vec, kForm>(layout, at, {first, depth, first / layout.group}, widened);
       run_tiles<Vec, WidenedF32>(block, widened, first, depth);
     }
     finish_outputs<Vec>(block, panel, 1);
   }
 }
 
-template <class Vec, int kBits>
+template <class Vec, CodeForm kForm>
 void matmul_quantized(const MatmulBlock& block) {
   if (block.num_rows <= FewRows<Vec>::kMost) {
-    multiply_few_rows<Vec, kBits>(block);
+    multiply_few_rows<Vec, kForm>(block);
   } else if (block.tiles.num_tiles == 1) {
-    stream_quantized<Vec, kBits>(block);
+    stream_quantized<Vec, kForm>(block);
   } else {
-    reuse_quantized<Vec, kBits>(block);
+    reuse_quantized<Vec, kForm>(block);
   }
 }
 
 /// Computes a block; see MatmulBlock.
 template <class Vec>
 void matmul_block(const MatmulBlock& block) {
-  switch (block.quantized.bits) {
-    case 8:
-      return matmul_quantized<Vec, 8>(block);
-    case 4:
-      return matmul_quantized<Vec, 4>(block);
-    case 3:
-      return matmul_quantized<Vec, 3>(block);
-    case 2:
-      return matmul_quantized<Vec, 2>(block);
-    default:
+  switch (block.quantized.form) {
+    case CodeForm::kInt8:
+      return matmul_quantized<Vec, CodeForm::kInt8>(block);
+    case CodeForm::kInt4:
+      return matmul_quantized<Vec, CodeForm::kInt4>(block);
+    case CodeForm::kInt3:
+      return matmul_quantized<Vec, CodeForm::kInt3>(block);
+    case CodeForm::kInt2:
+      return matmul_quantized<Vec, CodeForm::kInt2>(block);
+    case CodeForm::kE4m3:
+      return matmul_quantized<Vec, CodeForm::kE4m3>(block);
+    case CodeForm::kE2m1:
+      return matmul_quantized<Vec, CodeForm::kE2m1>(block);
+    case CodeForm::kNone:
       break;
   }
   if (block.dtype == DType::kF16) {

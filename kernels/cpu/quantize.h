@@ -28,9 +28,9 @@ struct FittedGroup {
   uint32_t* words = nullptr;  // [blocks][of 8 bits 2, else 1][16]
 };
 
-/// Fits rows [first_row, first_row + num_rows) of the matrix, given as pack_rows is, and packs
-/// them. The same bytes for rows in any pieces, threads and kernels. A group with a weight that is
-/// not finite becomes NaN; with 3 and 2 bits its whole row does.
+/// Fits rows [first_row, first_row + num_rows) of the matrix to integer codes, given as pack_rows
+/// is, and packs them. The same bytes for rows in any pieces, threads and kernels. A group with a
+/// weight that is not finite becomes NaN; with 3 and 2 bits its whole row does.
 void quantize_rows(const CpuKernels& kernels, ThreadPool& pool, const void* host_rows,
                    int64_t first_row, int64_t num_rows, const Weight& weight);
 

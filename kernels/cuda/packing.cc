@@ -5,6 +5,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/pack_codes.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/quantize.h"
 #include "kernels/cpu/quantized_layout.h"
@@ -14,10 +15,11 @@
 namespace switchyard::cuda {
 namespace {
 
-/// Fits rows on the host, in a copy of the panels that they lie in: codes are found by a search
-/// that the CPU's results define. Panels of which other rows are there already are fetched first.
-void quantize_rows(CudaQueue& queue, const void* host_rows, int64_t first_row, int64_t num_rows,
-                   const Weight& weight) {
+/// Packs codes on the host, in a copy of the panels that they lie in: integers are found by a
+/// search that the CPU's results define. Panels of which other rows are there already are fetched
+/// first.
+void pack_quantized(CudaQueue& queue, const void* host_rows, int64_t first_row, int64_t num_rows,
+                    const Weight& weight) {
   const WeightSpec& spec = weight.spec;
   const int64_t panel_bytes = cpu::layout_of(spec).panel_bytes;
   const int64_t end = first_row + num_rows;
@@ -39,8 +41,12 @@ void quantize_rows(CudaQueue& queue, const void* host_rows, int64_t first_row, i
   Weight part{spec, panels.data()};
   part.spec.rows -= skipped;
   ThreadPool pool(1);
-  cpu::quantize_rows(cpu_kernels(InstructionSet::kAuto), pool, host_rows, first_row - skipped,
-                     num_rows, part);
+  if (spec.quantization.is_given()) {
+    cpu::pack_codes(pool, host_rows, first_row - skipped, num_rows, part);
+  } else {
+    cpu::quantize_rows(cpu_kernels(InstructionSet::kAuto), pool, host_rows, first_row - skipped,
+                       num_rows, part);
+  }
   queue.copy_to_device(panels.data(), device, static_cast<int64_t>(bytes));
   check_cuda(cudaStreamSynchronize(queue.stream()), "waiting for a copy");
 }
@@ -55,7 +61,7 @@ void pack_rows(CudaQueue& queue, const void* host_rows, int64_t first_row, int64
                const Weight& weight, Arithmetic) {
   const WeightSpec& spec = weight.spec;
   if (spec.quantization.is_on()) {
-    return quantize_rows(queue, host_rows, first_row, num_rows, weight);
+    return pack_quantized(queue, host_rows, first_row, num_rows, weight);
   }
   const int64_t bytes = num_rows * spec.cols * size_of(spec.dtype);
   void* const rows = queue.scratch(bytes);

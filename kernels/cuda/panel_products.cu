@@ -168,24 +168,28 @@ void launch_cut(CudaQueue& queue, size_t cut, std::vector<Product>& products) {
 }
 
 /// Forms of weights that kernels tell apart.
-enum class Form : uint8_t { kF32, kF16, kBF16, kBits8, kBits4, kBits3, kBits2 };
-constexpr size_t kNumForms = 7;
+enum class Form : uint8_t { kF32, kF16, kBF16, kInt8, kInt4, kInt3, kInt2, kE4m3, kE2m1 };
+constexpr size_t kNumForms = 9;
 
 Form form_of(const WeightSpec& spec) {
-  switch (spec.quantization.bits) {
-    case 8:
-      return Form::kBits8;
-    case 4:
-      return Form::kBits4;
-    case 3:
-      return Form::kBits3;
-    case 2:
-      return Form::kBits2;
-    default:
-      break;
+  if (!spec.quantization.is_on()) {
+    if (spec.dtype == DType::kF16) return Form::kF16;
+    return spec.dtype == DType::kBF16 ? Form::kBF16 : Form::kF32;
   }
-  if (spec.dtype == DType::kF16) return Form::kF16;
-  return spec.dtype == DType::kBF16 ? Form::kBF16 : Form::kF32;
+  switch (cpu::form_of(spec.quantization)) {
+    case CodeForm::kInt8:
+      return Form::kInt8;
+    case CodeForm::kInt4:
+      return Form::kInt4;
+    case CodeForm::kInt3:
+      return Form::kInt3;
+    case CodeForm::kE4m3:
+      return Form::kE4m3;
+    case CodeForm::kE2m1:
+      return Form::kE2m1;
+    default:
+      return Form::kInt2;
+  }
 }
 
 void launch_form(CudaQueue& queue, Form form, size_t cut, std::vector<Product>& products) {
@@ -196,14 +200,18 @@ void launch_form(CudaQueue& queue, Form form, size_t cut, std::vector<Product>& 
       return launch_cut<F16PanelReader>(queue, cut, products);
     case Form::kBF16:
       return launch_cut<BF16PanelReader>(queue, cut, products);
-    case Form::kBits8:
-      return launch_cut<Bits8PanelReader>(queue, cut, products);
-    case Form::kBits4:
-      return launch_cut<Bits4PanelReader>(queue, cut, products);
-    case Form::kBits3:
-      return launch_cut<Bits3PanelReader>(queue, cut, products);
-    case Form::kBits2:
-      return launch_cut<Bits2PanelReader>(queue, cut, products);
+    case Form::kInt8:
+      return launch_cut<Int8PanelReader>(queue, cut, products);
+    case Form::kInt4:
+      return launch_cut<Int4PanelReader>(queue, cut, products);
+    case Form::kInt3:
+      return launch_cut<Int3PanelReader>(queue, cut, products);
+    case Form::kInt2:
+      return launch_cut<Int2PanelReader>(queue, cut, products);
+    case Form::kE4m3:
+      return launch_cut<E4m3PanelReader>(queue, cut, products);
+    case Form::kE2m1:
+      return launch_cut<E2m1PanelReader>(queue, cut, products);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "kernels/base/device_code.h"
 #include "kernels/cpu/quantized_layout.h"
+#include "kernels/cuda/code_values.cuh"
 #include "kernels/cuda/instructions/async_copy.cuh"
 #include "kernels/cuda/lane_vec.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -102,9 +103,8 @@ using F16PanelReader = StagedPanelReader<uint16_t, DType::kF16, kPanels>;
 template <int kPanels>
 using BF16PanelReader = StagedPanelReader<uint16_t, DType::kBF16, kPanels>;
 
-/// Reads codes of kBits bits and turns them into numbers. Loads of a warp are whole lines: 128
-/// bytes of 4 bits.
-template <int kBits, int kPanels>
+/// Reads codes and turns them into numbers.
+template <CodeForm kForm, int kPanels>
 class CodePanelReader {
  public:
   static constexpr size_t kSharedBytes = 0;
@@ -121,6 +121,7 @@ class CodePanelReader {
 
   /// As StagedPanelReader::read.
   __device__ void read(int64_t k, float (&w)[kPanels][kInputsPerStep]) {
+    const int lane = static_cast<int>(threadIdx.x % cpu::kPanelWidth);
     const int64_t group = k / layout_.group;
     const int64_t in_group = k - group * layout_.group;
     const int64_t at = layout_.header_bytes + group * layout_.group_bytes;
@@ -128,75 +129,31 @@ class CodePanelReader {
         at + layout_.scales_bytes + in_group / cpu::kCodesPerBlock * layout_.block_bytes;
     SWITCHYARD_UNROLL
     for (int p = 0; p < kPanels; ++p) {
-      if (in_group == 0) load_scales(p, panels_[p] + at);
-      uint32_t codes[kInputsPerStep];
-      load_codes(panels_[p] + block, codes);
+      if (in_group == 0) scales_[p] = load_code_scale<kForm>(panels_[p], panels_[p] + at, lane);
+      const auto codes = CodeWord<kForm>::load(panels_[p] + block, lane);
       SWITCHYARD_UNROLL
-      for (int i = 0; i < kInputsPerStep; ++i) {
-        w[p][i] = fmaf(static_cast<float>(codes[i]), scale_[p], offset_[p]);
-      }
+      for (int i = 0; i < kInputsPerStep; ++i) w[p][i] = codes.element(i, scales_[p]);
     }
   }
 
  private:
-  static constexpr int64_t kLanes = cpu::kPanelWidth;
-  __device__ static int64_t lane() { return threadIdx.x % kLanes; }
-
-  __device__ void load_scales(int p, const char* group) {
-    if constexpr (cpu::has_coded_scales(kBits)) {
-      const auto* const codes = reinterpret_cast<const uint8_t*>(group) + lane();
-      const auto root = static_cast<float>(codes[0]);
-      const auto zero = static_cast<float>(codes[kLanes]);
-      const float unit = reinterpret_cast<const float*>(panels_[p])[lane()];
-      constexpr float kZeroStep = cpu::kZeroStep<kBits>;
-      scale_[p] = unit * (root * root);
-      offset_[p] = (zero * -kZeroStep) * scale_[p];
-    } else {
-      const uint32_t scale = reinterpret_cast<const uint16_t*>(group)[lane()];
-      scale_[p] = float_of_bits(scale << cpu::kScaleShift);
-      offset_[p] = reinterpret_cast<const float*>(group + 2 * kLanes)[lane()];
-    }
-  }
-
-  __device__ static void load_codes(const char* block, uint32_t (&codes)[kInputsPerStep]) {
-    if constexpr (kBits == 8) {
-      const auto* const words = reinterpret_cast<const uint32_t*>(block) + lane();
-      const uint32_t low = words[0];
-      const uint32_t high = words[kLanes];
-      SWITCHYARD_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        codes[i] = low >> (8 * i) & 0xFFu;
-        codes[4 + i] = high >> (8 * i) & 0xFFu;
-      }
-    } else {
-      uint32_t word = 0;
-      if constexpr (kBits == 4) {
-        word = reinterpret_cast<const uint32_t*>(block)[lane()];
-      } else {
-        word = reinterpret_cast<const uint16_t*>(block)[lane()];
-        if constexpr (kBits == 3) {
-          word |= uint32_t{reinterpret_cast<const uint8_t*>(block)[2 * kLanes + lane()]} << 16;
-        }
-      }
-      SWITCHYARD_UNROLL
-      for (int i = 0; i < kInputsPerStep; ++i) codes[i] = word >> (kBits * i) & ((1u << kBits) - 1);
-    }
-  }
-
   const cpu::QuantizedLayout& layout_;
   int64_t last_panel_;
   const char* panels_[kPanels];
-  float scale_[kPanels] = {};
-  float offset_[kPanels] = {};
+  CodeScale scales_[kPanels] = {};
 };
 
 template <int kPanels>
-using Bits8PanelReader = CodePanelReader<8, kPanels>;
+using Int8PanelReader = CodePanelReader<CodeForm::kInt8, kPanels>;
 template <int kPanels>
-using Bits4PanelReader = CodePanelReader<4, kPanels>;
+using Int4PanelReader = CodePanelReader<CodeForm::kInt4, kPanels>;
 template <int kPanels>
-using Bits3PanelReader = CodePanelReader<3, kPanels>;
+using Int3PanelReader = CodePanelReader<CodeForm::kInt3, kPanels>;
 template <int kPanels>
-using Bits2PanelReader = CodePanelReader<2, kPanels>;
+using Int2PanelReader = CodePanelReader<CodeForm::kInt2, kPanels>;
+template <int kPanels>
+using E4m3PanelReader = CodePanelReader<CodeForm::kE4m3, kPanels>;
+template <int kPanels>
+using E2m1PanelReader = CodePanelReader<CodeForm::kE2m1, kPanels>;
 
 }  // namespace switchyard::cuda

@@ -63,12 +63,13 @@ constexpr int64_t kMostSharedFloats = int64_t{16} << 20;
 
 int64_t align(int64_t bytes) { return divide_up(bytes, 256) * 256; }
 
-/// What one launch has in common: form, bits (0: plain), type.
-using Kind = std::tuple<TensorForm, int, DType>;
+/// What one launch has in common: form, that of the codes, and without these the type.
+using Kind = std::tuple<TensorForm, cpu::CodeForm, DType>;
 
 Kind kind_of(const cpu::HostMatmul& job, TensorForm form) {
-  const int bits = job.w.spec.quantization.bits;
-  return {form, bits, bits == 0 ? job.w.spec.dtype : DType::kF32};
+  const WeightSpec& spec = job.w.spec;
+  if (!spec.quantization.is_on()) return {form, cpu::CodeForm::kNone, spec.dtype};
+  return {form, cpu::form_of(spec.quantization), DType::kF32};
 }
 
 /// Products sorted into launches, with their places in scratch memory.
@@ -154,7 +155,8 @@ class TensorPlan {
   }
 
   void launch(CudaQueue& queue, const Kind& kind, std::vector<TensorJob>& members) const {
-    const auto [form, bits, dtype] = kind;
+    const auto [form, codes, dtype] = kind;
+    const bool is_plain = codes == cpu::CodeForm::kNone;
     TensorBatch batch{make_batch(queue, members,
                                  [form = form](const TensorJob& job) {
                                    return column_tiles(job.job.w.spec, form) * job.row_tiles *
@@ -162,11 +164,11 @@ class TensorPlan {
                                  }),
                       form, method_.arithmetic};
     if (is_by_warpgroups(form)) {
-      if (bits == 0) return warpgroup_products_plain(queue.stream(), batch);
-      return warpgroup_products_quantized(queue.stream(), batch, bits);
+      if (is_plain) return warpgroup_products_plain(queue.stream(), batch);
+      return warpgroup_products_quantized(queue.stream(), batch, codes);
     }
-    if (bits == 0) return tensor_products_plain(queue.stream(), batch, dtype);
-    tensor_products_quantized(queue.stream(), batch, bits);
+    if (is_plain) return tensor_products_plain(queue.stream(), batch, dtype);
+    tensor_products_quantized(queue.stream(), batch, codes);
   }
 
   const ProductMethod method_;

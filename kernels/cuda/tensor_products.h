@@ -96,10 +96,11 @@ struct TensorBatch : JobBatch<TensorJob> {
 };
 
 void tensor_products_plain(cudaStream_t stream, const TensorBatch& batch, DType dtype);
-void tensor_products_quantized(cudaStream_t stream, const TensorBatch& batch, int bits);
+void tensor_products_quantized(cudaStream_t stream, const TensorBatch& batch, cpu::CodeForm form);
 /// Of weights of the type that is multiplied.
 void warpgroup_products_plain(cudaStream_t stream, const TensorBatch& batch);
-void warpgroup_products_quantized(cudaStream_t stream, const TensorBatch& batch, int bits);
+void warpgroup_products_quantized(cudaStream_t stream, const TensorBatch& batch,
+                                  cpu::CodeForm form);
 
 /// Adds the partial sums of all jobs and finishes them; first_block counts blocks of kJoinThreads
 /// outputs here.

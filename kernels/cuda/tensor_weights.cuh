@@ -6,6 +6,7 @@
 
 #include "kernels/base/device_code.h"
 #include "kernels/cpu/quantized_layout.h"
+#include "kernels/cuda/code_values.cuh"
 #include "kernels/cuda/lane_vec.cuh"
 #include "kernels/cuda/tensor_numbers.cuh"
 #include "kernels/cuda/tensor_products.h"
@@ -112,9 +113,9 @@ class PlainTile {
   uint4 words_[kWords];
 };
 
-/// Codes of kBits bits (quantized_layout.h): a thread takes blocks of 8 inputs of one output, with
-/// the scale and the offset of their group. An element is fma(code, scale, offset) in fp32.
-template <int kBits>
+/// Codes (quantized_layout.h): a thread takes blocks of 8 inputs of one output, with the scale and
+/// the offset of their group.
+template <CodeForm kForm>
 class QuantizedTile {
  public:
   __device__ static int64_t panel_bytes(const TensorJob& job) { return job.layout.panel_bytes; }
@@ -140,9 +141,10 @@ class QuantizedTile {
       const int unit = static_cast<int>(threadIdx.x) + i * kTensorThreads;
       const int column = unit % (kPanelLanes * kTensorPanels);
       const int input = unit / (kPanelLanes * kTensorPanels) * kBlock;
+      const auto& [codes, scale] = units_[i];
       SWITCHYARD_UNROLL
       for (int j = 0; j < kBlock; j += 2) {
-        const uint32_t both = Numbers::pack(element(units_[i], j), element(units_[i], j + 1));
+        const uint32_t both = Numbers::pack(codes.element(j, scale), codes.element(j + 1, scale));
         for (int h = 0; h < 2; ++h) {
           tile[Layout::place(column / kPanelLanes, input + j + h, column % kPanelLanes)] =
               static_cast<uint16_t>(both >> (16 * h));
@@ -153,16 +155,9 @@ class QuantizedTile {
 
  private:
   struct Unit {
-    uint32_t low, high;
-    float scale, offset;
+    CodeWord<kForm> codes;
+    CodeScale scale;
   };
-
-  /// Of input `i` of a block.
-  __device__ static float element(const Unit& unit, int i) {
-    const uint32_t word = kBits == 8 && i >= 4 ? unit.high : unit.low;
-    const uint32_t code = word >> (kBits == 8 ? i % 4 * 8 : i * kBits) & ((1u << kBits) - 1);
-    return fmaf(static_cast<float>(code), unit.scale, unit.offset);
-  }
 
   __device__ static Unit load(const cpu::QuantizedLayout& layout, const char* panel, int k,
                               int lane) {
@@ -171,35 +166,7 @@ class QuantizedTile {
     const char* const group = panel + layout.header_bytes + number * layout.group_bytes;
     const char* const block = group + layout.scales_bytes +
                               (k - number * group_size) / cpu::kCodesPerBlock * layout.block_bytes;
-    Unit unit = {};
-    if constexpr (kBits == 8 || kBits == 4) {
-      const auto* const words = reinterpret_cast<const uint32_t*>(block);
-      unit.low = __ldg(words + lane);
-      if constexpr (kBits == 8) unit.high = __ldg(words + kPanelLanes + lane);
-    } else {
-      unit.low = __ldg(reinterpret_cast<const uint16_t*>(block) + lane);
-      if constexpr (kBits == 3) {
-        const auto* const high = reinterpret_cast<const uint8_t*>(block) + 2 * kPanelLanes;
-        unit.low |= uint32_t{__ldg(high + lane)} << 16;
-      }
-    }
-    load_scale(panel, group, lane, unit);
-    return unit;
-  }
-
-  __device__ static void load_scale(const char* panel, const char* group, int lane, Unit& unit) {
-    if constexpr (cpu::has_coded_scales(kBits)) {
-      const auto* const codes = reinterpret_cast<const uint8_t*>(group);
-      const auto root = static_cast<float>(__ldg(codes + lane));
-      const auto zero = static_cast<float>(__ldg(codes + kPanelLanes + lane));
-      unit.scale = __ldg(reinterpret_cast<const float*>(panel) + lane) * (root * root);
-      constexpr float kZeroStep = cpu::kZeroStep<kBits>;
-      unit.offset = (zero * -kZeroStep) * unit.scale;
-    } else {
-      const uint32_t scale = __ldg(reinterpret_cast<const uint16_t*>(group) + lane);
-      unit.scale = float_of_bits(scale << cpu::kScaleShift);
-      unit.offset = __ldg(reinterpret_cast<const float*>(group + 2 * kPanelLanes) + lane);
-    }
+    return {CodeWord<kForm>::load(block, lane), load_code_scale<kForm>(panel, group, lane)};
   }
 
   static constexpr int kUnits = kTensorPanels * kPanelLanes * kTensorDepth /

@@ -85,7 +85,7 @@ BenchModel open_bench_model(const BenchOptions& options, ControlChannel& control
           const ModelPreset preset = load_preset(options.preset, {.layers = options.layers});
           model.name = preset.name;
           model.dtype = preset.dtype;
-          model.checkpoint = synthetic_checkpoint(preset.config, preset.dtype);
+          model.checkpoint = synthetic_checkpoint(preset);
         },
         {.phase = "preset"});
     model.sources = std::make_unique<SyntheticSources>(model.config());

@@ -3,6 +3,8 @@
 
 #include "kernels/base/error.h"
 #include "runtime/bench/bench.h"
+#include "runtime/bench/expert_numbers.h"
+#include "runtime/expert_reader.h"
 
 namespace switchyard {
 namespace {
@@ -19,25 +21,23 @@ class BenchExperts {
       : form_(model.config().ffn_form),
         hidden_size_(model.config().hidden_size),
         ffn_size_(model.config().expert_ffn_size),
-        up_{model.dtype, ffn_size_ * form_.rows_per_unit(), hidden_size_,
-            model.config().quantization.experts},
-        down_{model.dtype, hidden_size_, ffn_size_, model.config().quantization.experts} {
-    const int64_t up_bytes = place.backend.packed_bytes(up_);
-    const int64_t expert_bytes = up_bytes + place.backend.packed_bytes(down_);
-    const int64_t count = (least_bytes + expert_bytes - 1) / expert_bytes;
-    numbers_ = bench_numbers(up_.rows * up_.cols + count);
-    std::vector<char> stored(numbers_.size() * static_cast<size_t>(size_of(model.dtype)));
-    convert_elements(DType::kF32, numbers_.data(), model.dtype, stored.data(),
-                     static_cast<int64_t>(numbers_.size()));
-    memory_ = place.backend.allocate(count * expert_bytes);
+        up_{model.dtype, ffn_size_ * form_.rows_per_unit(), hidden_size_, codes_of(model)},
+        down_{model.dtype, hidden_size_, ffn_size_, codes_of(model)},
+        up_bytes_(place.backend.packed_bytes(up_)),
+        bytes_each_(up_bytes_ + place.backend.packed_bytes(down_)),
+        numbers_(model.dtype, up_.quantization, up_.rows * up_.cols,
+                 (least_bytes + bytes_each_ - 1) / bytes_each_) {
+    const int64_t count = (least_bytes + bytes_each_ - 1) / bytes_each_;
+    memory_ = place.backend.allocate(count * bytes_each_);
     for (int64_t e = 0; e < count; ++e) {
-      char* const at = static_cast<char*>(memory_.data()) + e * expert_bytes;
-      const char* const elements = stored.data() + e * size_of(model.dtype);
-      experts_.push_back({{up_, at}, {}, {down_, at + up_bytes}, {}});
-      place.backend.pack_weight(place.stream, elements, 0, up_.rows, experts_.back().up);
-      place.backend.pack_weight(place.stream, elements, 0, down_.rows, experts_.back().down);
+      char* const at = static_cast<char*>(memory_.data()) + e * bytes_each_;
+      experts_.push_back({{up_, at}, {}, {down_, at + up_bytes_}, {}});
+      for (const Weight& weight : {experts_.back().up, experts_.back().down}) {
+        place.backend.pack_weight(place.stream, numbers_.rows(weight.spec, e), 0, weight.spec.rows,
+                                  weight);
+        place.backend.record(place.stream).synchronize();
+      }
     }
-    place.backend.record(place.stream).synchronize();
   }
 
   const std::vector<ExpertWeights>& table() const { return experts_; }
@@ -46,16 +46,17 @@ class BenchExperts {
   int64_t up_rows() const { return up_.rows; }
   int64_t elements() const { return up_.rows * up_.cols + down_.rows * down_.cols; }
   /// Of one expert, as it is stored.
-  int64_t bytes_each() const { return memory_.bytes() / static_cast<int64_t>(experts_.size()); }
-  bool is_quantized() const { return up_.quantization.is_on(); }
+  int64_t bytes_each() const { return bytes_each_; }
+  /// Only the kernels know the elements.
+  bool is_fitted() const { return up_.quantization.is_on() && !up_.quantization.is_given(); }
 
   /// What the CPU makes of a row with the same stored bytes.
   std::vector<float> run_on_host(BenchPlace& place, int64_t expert, const float* x) const {
     const std::unique_ptr<Backend> cpu = make_backend({.kind = BackendKind::kCpu});
     Stream stream = cpu->make_stream(StreamKind::kCompute);
-    const DeviceBuffer weights = cpu->allocate(bytes_each());
+    const DeviceBuffer weights = cpu->allocate(bytes_each_);
     const ExpertWeights& theirs = experts_[static_cast<size_t>(expert)];
-    place.backend.copy_to_host(place.stream, {theirs.up.data, DType::kU8, {bytes_each()}},
+    place.backend.copy_to_host(place.stream, {theirs.up.data, DType::kU8, {bytes_each_}},
                                weights.data());
     place.backend.record(place.stream).synchronize();
     std::vector<float> hidden(static_cast<size_t>(up_.rows));
@@ -71,7 +72,7 @@ class BenchExperts {
     return out;
   }
 
-  /// Is `got` what an expert makes of `x`, but for the roundings of its sums? Elements of quantised
+  /// Is `got` what an expert makes of `x`, but for the roundings of its sums? Elements of fitted
   /// experts are known to the kernels alone: then `alone` [hidden_size] is what the CPU makes of
   /// the row, and the bound, of the elements before they were quantised, is doubled.
   BenchCheck check(int64_t expert, const float* x, const float* got, const float* alone,
@@ -102,9 +103,11 @@ class BenchExperts {
   }
 
  private:
-  double element(int64_t i) const {
-    return static_cast<double>(numbers_[static_cast<size_t>(i + checked_)]);
+  /// As the first expert of the model has them.
+  static GroupQuantization codes_of(const BenchModel& model) {
+    return expert_shape(model.checkpoint, {0, 0}).up.quantization;
   }
+  double element(int64_t i) const { return numbers_.element(checked_, i); }
   Bounded product(const float* x, int64_t row, double roundoff) const {
     Bounded sum;
     double size = 0.0;
@@ -157,7 +160,8 @@ class BenchExperts {
   FfnForm form_;
   int64_t hidden_size_, ffn_size_;
   WeightSpec up_, down_;
-  std::vector<float> numbers_;
+  int64_t up_bytes_, bytes_each_;
+  ExpertNumbers numbers_;
   DeviceBuffer memory_;
   std::vector<ExpertWeights> experts_;
   int64_t checked_ = 0;  // the expert whose elements check() looks at
@@ -212,7 +216,7 @@ void measure_rows(BenchPlace& place, BenchExperts& experts, int64_t rows_each,
   if (place.spoil) place.spoil(got);
   const float* const row_in = x.data() + shares.last_row * width;
   std::vector<float> alone;
-  if (experts.is_quantized()) alone = experts.run_on_host(place, shares.expert, row_in);
+  if (experts.is_fitted()) alone = experts.run_on_host(place, shares.expert, row_in);
   row.check =
       experts.check(shares.expert, row_in, got.data(), alone.empty() ? nullptr : alone.data(),
                     unit_roundoff(place.backend.arithmetic_class()));

@@ -15,8 +15,8 @@ namespace {
 
 /// Stored bytes of all matrices of which `rows` rows read something, each of a layer's experts as
 /// likely as the others; a rank has its part of the experts and all else.
-double bytes_read(const ModelConfig& config, DType dtype, double rows, int num_ranks,
-                  const Backend& backend) {
+double bytes_read(const BenchModel& model, double rows, int num_ranks, const Backend& backend) {
+  const ModelConfig& config = model.config();
   double bytes = 0.0;
   const double choice = config.num_moe_layers() == 0
                             ? 0.0
@@ -25,8 +25,10 @@ double bytes_read(const ModelConfig& config, DType dtype, double rows, int num_r
   const double used = (1.0 - std::pow(1.0 - choice, rows)) / num_ranks;
   visit_expected_tensors(config, [&](const ExpectedTensor& tensor) {
     if (!multiplies_rows(config, tensor)) return;
-    const WeightSpec spec{dtype, tensor.shape[0], tensor.shape[1],
-                          quantization_of(config.quantization, tensor.weight_class)};
+    const KeptForm kept =
+        kept_form(config, model.checkpoint.index.at(tensor.name),
+                  quantization_of(config.quantization, tensor.weight_class), tensor.name);
+    const WeightSpec spec{kept.dtype, tensor.shape[0], tensor.shape[1], kept.quantization};
     bytes += static_cast<double>(backend.packed_bytes(spec)) *
              (tensor.owner == TensorOwner::kExpert ? used : 1.0);
   });
@@ -39,7 +41,7 @@ double least_seconds(const BenchPlace& place, const BenchModel& model, const Ben
   const int ranks = place.world.size();
   const auto count = static_cast<double>(rows);
   return limits.seconds(operations_per_token(model.config()) * count / ranks,
-                        bytes_read(model.config(), model.dtype, count, ranks, place.backend));
+                        bytes_read(model, count, ranks, place.backend));
 }
 
 BenchRow tokens_row(const BenchPlace& place, const BenchModel& model, const BenchLimits& limits,

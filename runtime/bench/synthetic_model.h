@@ -3,11 +3,13 @@
 
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/synthetic_weights.h"
+#include "runtime/model_preset.h"
 
 namespace switchyard {
 
-/// A checkpoint without files: every tensor that the model needs, in `dtype`.
-Checkpoint synthetic_checkpoint(const ModelConfig& config, DType dtype);
+/// A checkpoint without files: every tensor that the preset's model needs in its type, matrices in
+/// FP8 or MXFP4 where the model is published so.
+Checkpoint synthetic_checkpoint(const ModelPreset& preset);
 
 /// The weights of `synthesize` with seed 1. `config` must outlive it.
 class SyntheticSource : public TensorSource {
@@ -15,6 +17,8 @@ class SyntheticSource : public TensorSource {
   explicit SyntheticSource(const ModelConfig& config) : config_(config), weights_(1) {}
   void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
             void* to) override;
+  void read_codes(const std::string& name, const TensorEntry& entry, int64_t first_row,
+                  int64_t num_rows, void* to) override;
   int64_t bytes_read() const override { return 0; }
 
  private:

@@ -17,6 +17,8 @@
 
 namespace switchyard {
 
+struct Fp8Blocks;
+
 /// Elements of a tensor that follow each other in one file.
 struct TensorExtent {
   int32_t file = 0;    // index into CheckpointIndex::files
@@ -63,6 +65,7 @@ struct TensorEntry {
   int64_t block_rows = 0;  // of kFp8Block
   int64_t block_cols = 0;
   int64_t first_row = 0;  // of this matrix in the stored one, whose blocks the scales count
+  GroupQuantization packed_codes = {};  // of kPacked: what it was packed from, or off
 
   int64_t num_elements() const;
   /// Bytes of the elements, decoded, whatever the strides.
@@ -163,6 +166,8 @@ class TensorReader : public TensorSource {
   /// kDirectBlock. Throws as read().
   void read_packed(const PackedExtent& extent, void* to, const std::string& what) override;
 
+  void read_codes(const std::string& name, const TensorEntry& entry, int64_t first_row,
+                  int64_t num_rows, void* to) override;
   int64_t bytes_read() const override { return bytes_read_; }
 
  private:
@@ -186,6 +191,15 @@ class TensorReader : public TensorSource {
   void read_parts(const TensorEntry& entry, Range range);
   void read_fp8(const TensorEntry& entry, const Range& range);
   void read_mxfp4(const TensorEntry& entry, const Range& range);
+  /// read_codes() of rows [range.first, range.first + range.count).
+  void read_code_rows(const TensorEntry& entry, Range range);
+  /// The scales of so many rows of an encoded matrix, one row after another.
+  std::vector<char> read_scales(const TensorEntry& entry, int64_t first_row, int64_t num_rows,
+                                const std::string& what);
+  /// Of the rows of blocks that these rows lie in; blocks.scales shows them.
+  std::vector<float> read_block_scales(const TensorEntry& entry, int64_t first_row,
+                                       int64_t num_rows, Fp8Blocks& blocks,
+                                       const std::string& what);
 
   const CheckpointIndex& index_;
   const FileCaching caching_;

@@ -2,6 +2,7 @@
 
 #include "runtime/checkpoint/config_names.h"
 #include "runtime/checkpoint/json_fields.h"
+#include "runtime/checkpoint/quantization_json.h"
 
 namespace switchyard {
 
@@ -27,12 +28,6 @@ void visit_fields(Visit& visit, Fields& c) {
   visit("limit", c.limit);
   visit("gate_scale", c.gate_scale);
   visit("up_offset", c.up_offset);
-}
-
-template <typename Visit, FieldsOf<GroupQuantization> Fields>
-void visit_fields(Visit& visit, Fields& c) {
-  visit("bits", c.bits);
-  visit("group", c.group);
 }
 
 template <typename Visit, FieldsOf<RopeConfig> Fields>

@@ -168,6 +168,12 @@ const Choices<RopeScaling>& names_of(RopeScaling) {
   return names;
 }
 
+const Choices<CodeType>& names_of(CodeType) {
+  static const Choices<CodeType> names = {
+      {"integer", CodeType::kInteger}, {"e4m3", CodeType::kE4m3}, {"e2m1", CodeType::kE2m1}};
+  return names;
+}
+
 const Choices<WeightTyping>& names_of(WeightTyping) {
   static const Choices<WeightTyping> names = {{"one_type", WeightTyping::kOneType},
                                               {"as_stored", WeightTyping::kAsStored}};

@@ -34,5 +34,6 @@ const Choices<GroupScore>& names_of(GroupScore);
 const Choices<RopeLayout>& names_of(RopeLayout);
 const Choices<RopeScaling>& names_of(RopeScaling);
 const Choices<WeightTyping>& names_of(WeightTyping);
+const Choices<CodeType>& names_of(CodeType);
 
 }  // namespace switchyard

@@ -36,8 +36,7 @@ void decode_fp8(const uint8_t* codes, const Fp8Blocks& blocks, int64_t first, in
   int64_t row = first / blocks.cols;
   int64_t col = first % blocks.cols;
   while (count > 0) {
-    const float* scales =
-        blocks.scales + (blocks.block_row(row) - blocks.first_block_row) * blocks.scale_cols();
+    const float* scales = blocks.scales_of_row(row);
     const int64_t block = col / blocks.block_cols;
     const int64_t end = std::min(blocks.cols, (block + 1) * blocks.block_cols);
     const int64_t run = std::min(count, end - col);

@@ -24,6 +24,9 @@ struct Fp8Blocks {
   /// Blocks side by side; the last may be narrower.
   int64_t scale_cols() const { return (cols + block_cols - 1) / block_cols; }
   int64_t block_row(int64_t row) const { return (first_row + row) / block_rows; }
+  const float* scales_of_row(int64_t row) const {
+    return scales + (block_row(row) - first_block_row) * scale_cols();
+  }
 };
 
 /// Elements [first, first + count) of the matrix in row-major order, from their `count` bytes:

@@ -110,13 +110,15 @@ class IndexBuilder {
 };
 
 /// An entry that tells type and place; its shape is the model's to say.
-TensorEntry packed_entry(const PackedExtent& extent, DType dtype) {
+TensorEntry packed_entry(const PackedExtent& extent, DType dtype,
+                         const GroupQuantization& codes = {}) {
   TensorEntry entry;
   entry.file = extent.file;
   entry.offset = extent.offset;
   entry.dtype = dtype;
   entry.extents = {{extent.file, extent.offset, extent.bytes}};
   entry.encoding = TensorEncoding::kPacked;
+  entry.packed_codes = codes;
   return entry;
 }
 
@@ -129,15 +131,15 @@ void IndexBuilder::add_packed() {
       const auto id = static_cast<int64_t>(expert);
       const std::string up = tensor_name(config.names.expert_up, layers[i], id);
       const std::string down = tensor_name(config.names.expert_down, layers[i], id);
-      add(up + ".weight", packed_entry(packed.extent, packed.up));
-      add(down + ".weight", packed_entry(packed.extent, packed.down));
+      add(up + ".weight", packed_entry(packed.extent, packed.up, packed.up_codes));
+      add(down + ".weight", packed_entry(packed.extent, packed.down, packed.down_codes));
       if (config.expert_bias == HasBias::kNo) continue;
       add(up + ".bias", packed_entry(packed.extent, DType::kF32));
       add(down + ".bias", packed_entry(packed.extent, DType::kF32));
     }
   }
   for (const auto& [name, matrix] : header_.matrices) {
-    add(name, packed_entry(matrix.extent, matrix.dtype));
+    add(name, packed_entry(matrix.extent, matrix.dtype, matrix.codes));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/checkpoint/config_json.h"
 #include "runtime/checkpoint/config_names.h"
 #include "runtime/checkpoint/json_fields.h"
+#include "runtime/checkpoint/quantization_json.h"
 #include "runtime/checkpoint/untrusted_json.h"
 
 namespace switchyard {
@@ -20,8 +21,8 @@ namespace {
 
 constexpr const char* kFormat = "switchyard";
 /// Of everything in the folder but the packing, which has a name of its own. Another one is
-/// refused.
-constexpr int64_t kVersion = 1;
+/// refused, except that version 1 knew no given codes.
+constexpr int64_t kVersion = 2;
 
 }  // namespace
 
@@ -39,6 +40,8 @@ void visit_fields(Visit& visit, Fields& expert) {
   visit("crc32", expert.extent.crc32);
   visit("up", expert.up);
   visit("down", expert.down);
+  visit("up_codes", expert.up_codes);
+  visit("down_codes", expert.down_codes);
 }
 
 template <typename Visit, FieldsOf<NativeMatrix> Fields>
@@ -48,6 +51,7 @@ void visit_fields(Visit& visit, Fields& matrix) {
   visit("bytes", matrix.extent.bytes);
   visit("crc32", matrix.extent.crc32);
   visit("dtype", matrix.dtype);
+  visit("codes", matrix.codes);
 }
 
 std::string native_extent_file(size_t number, size_t count) {
@@ -103,12 +107,15 @@ class LayoutChecker {
         add(each.extent, what);
         check_type(each.up, what);
         check_type(each.down, what);
+        check_codes(each.up_codes, what);
+        check_codes(each.down_codes, what);
       }
     }
     for (const auto& [name, matrix] : header_.matrices) {
       const std::string what = concat("matrix '", printable(name), "'");
       add(matrix.extent, what);
       check_type(matrix.dtype, what);
+      check_codes(matrix.codes, what);
     }
     for (size_t file = 1; file < extents_.size(); ++file) check_order(file);
   }
@@ -150,6 +157,13 @@ class LayoutChecker {
     const ModelConfig& config = header_.config;
     require(config.weight_typing == WeightTyping::kAsStored || dtype == config.weight_dtype, what,
             " is of type ", name_of(dtype), ", the model of another");
+  }
+
+  void check_codes(const GroupQuantization& codes, const std::string& what) const {
+    const bool is_fp8 = codes == e4m3_codes(codes.group) && codes.group > 0 &&
+                        codes.group % 8 == 0 && codes.group <= int64_t{1} << 24;
+    require(is_fp8 || codes == mxfp4_codes() || codes == GroupQuantization(), what,
+            " has codes of ", codes.bits, " bits in groups of ", codes.group);
   }
 
   void add(const PackedExtent& extent, const std::string& what) {
@@ -194,17 +208,48 @@ void check_version(const json::value& top, const std::string& path) {
                kFormat, "\"");
   }
   const json::value* version = object->if_contains("version");
-  if (version != nullptr && *version == json::value(kVersion)) return;
+  if (version != nullptr && (*version == json::value(kVersion) || *version == json::value(1))) {
+    return;
+  }
   fail_input(path, ": is of version ",
              version == nullptr ? "none" : printable(json::serialize(*version)),
              "; this program reads version ", kVersion, ": convert the original again");
 }
 
+/// Sets a member of an object that lacks it; anything else stays for the reader to refuse.
+void set_missing(json::value& at, const char* key, const json::value& value) {
+  json::object* const object = at.if_object();
+  if (object != nullptr && !object->contains(key)) (*object)[key] = value;
+}
+
+/// Makes a description of version 1 one of today's.
+void upgrade(json::object& top) {
+  const json::value none = to_json(GroupQuantization());
+  json::object* const config = top.contains("config") ? top["config"].if_object() : nullptr;
+  if (config != nullptr && config->contains("quantization")) {
+    if (json::object* const classes = (*config)["quantization"].if_object()) {
+      for (auto& item : *classes) set_missing(item.value(), "codes", "integer");
+    }
+  }
+  if (top.contains("matrices") && top["matrices"].is_object()) {
+    for (auto& item : top["matrices"].get_object()) set_missing(item.value(), "codes", none);
+  }
+  if (!top.contains("experts") || !top["experts"].is_array()) return;
+  for (json::value& layer : top["experts"].get_array()) {
+    if (!layer.is_array()) continue;
+    for (json::value& expert : layer.get_array()) {
+      set_missing(expert, "up_codes", none);
+      set_missing(expert, "down_codes", none);
+    }
+  }
+}
+
 }  // namespace
 
 NativeHeader parse_native_header(const std::string& text, const std::string& path) {
-  const json::value top = parse_untrusted_json(text, path);
+  json::value top = parse_untrusted_json(text, path);
   check_version(top, path);
+  if (top.at("version") == json::value(1)) upgrade(top.as_object());
   const JsonPlace place(path, "");
   JsonObjectReader read(top, place);
   NativeHeader header;

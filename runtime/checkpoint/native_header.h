@@ -28,12 +28,15 @@ struct NativeExpert {
   PackedExtent extent;
   DType up = DType::kF32;
   DType down = DType::kF32;  // the types that were given to pack_weight
+  GroupQuantization up_codes = {};
+  GroupQuantization down_codes = {};  // given instead of elements, or off
 };
 
 /// A packed dense matrix.
 struct NativeMatrix {
   PackedExtent extent;
   DType dtype = DType::kF32;
+  GroupQuantization codes = {};  // as above
 };
 
 struct NativeHeader {

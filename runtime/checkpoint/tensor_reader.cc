@@ -5,6 +5,7 @@
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/encoded_read.h"
+#include "runtime/checkpoint/given_codes.h"
 #include "runtime/checkpoint/strided_read.h"
 
 namespace switchyard {
@@ -20,6 +21,11 @@ char* tail(char* to, int64_t total, int64_t bytes) { return to + total - bytes; 
 
 void TensorSource::read_packed(const PackedExtent&, void*, const std::string& what) {
   SWITCHYARD_CHECK(false, what, ": this source has no packed tensors");
+}
+
+void TensorSource::read_codes(const std::string& name, const TensorEntry&, int64_t, int64_t,
+                              void*) {
+  SWITCHYARD_CHECK(false, name, ": this source has no codes");
 }
 
 TensorReader::TensorReader(const CheckpointIndex& index, FileCaching caching)
@@ -42,6 +48,13 @@ void TensorReader::read(const std::string& name, const TensorEntry& entry, int64
                         int64_t count, void* to) {
   const std::string what = concat("tensor '", printable(name), "'");
   read_entry(entry, {first, count, static_cast<char*>(to), what});
+}
+
+void TensorReader::read_codes(const std::string& name, const TensorEntry& entry, int64_t first_row,
+                              int64_t num_rows, void* to) {
+  const std::string what = concat("tensor '", printable(name), "'");
+  SWITCHYARD_CHECK(first_row >= 0 && num_rows >= 0 && num_rows <= entry.shape[0] - first_row, what);
+  read_code_rows(entry, {first_row, num_rows, static_cast<char*>(to), what});
 }
 
 void TensorReader::read_packed(const PackedExtent& extent, void* to, const std::string& what) {
@@ -122,19 +135,76 @@ void TensorReader::read_parts(const TensorEntry& entry, Range range) {
   SWITCHYARD_CHECK(range.count == 0, range.what);
 }
 
-void TensorReader::read_fp8(const TensorEntry& entry, const Range& range) {
-  SWITCHYARD_CHECK(entry.shape.size() == 2 && entry.scale.size() == 1, range.what);
-  Fp8Blocks blocks{entry.shape[1], entry.block_rows, entry.block_cols, entry.first_row};
+void TensorReader::read_code_rows(const TensorEntry& entry, Range range) {
+  for (const TensorEntry& part : entry.parts) {
+    const int64_t skip = std::min(range.first, part.shape[0]);
+    const int64_t count = std::min(range.count, part.shape[0] - skip);
+    range.first -= skip;
+    if (count > 0) read_code_rows(part, {skip, count, range.to, range.what});
+    range.to += count * code_rows(entry).source_row_bytes();
+    range.count -= count;
+  }
+  if (range.count == 0) return;
+  const WeightSpec spec = code_rows(entry);
+  const int64_t row_bytes = spec.source_row_bytes();
+  const int64_t code_bytes = spec.code_bytes();
+  const std::vector<char> scales = read_scales(entry, range.first, range.count, range.what);
+  const int64_t scale_bytes = row_bytes - code_bytes;
+  char* const codes = tail(range.to, range.count * row_bytes, range.count * code_bytes);
+  read_bytes(entry, range.first * code_bytes, range.count * code_bytes, codes, range.what);
+  // A row and its scales end where the next row's codes wait, or before.
+  for (int64_t row = 0; row < range.count; ++row) {
+    char* const to = range.to + row * row_bytes;
+    std::memmove(to, codes + row * code_bytes, static_cast<size_t>(code_bytes));
+    std::memcpy(to + code_bytes, scales.data() + row * scale_bytes,
+                static_cast<size_t>(scale_bytes));
+  }
+}
+
+std::vector<char> TensorReader::read_scales(const TensorEntry& entry, int64_t first_row,
+                                            int64_t num_rows, const std::string& what) {
+  if (entry.encoding == TensorEncoding::kMxfp4) {
+    const int64_t per_row = entry.shape[1] / kMxfp4Block;
+    std::vector<char> scales(static_cast<size_t>(num_rows * per_row));
+    read_entry(entry.scale[0], {first_row * per_row, num_rows * per_row, scales.data(), what});
+    return scales;
+  }
+  Fp8Blocks blocks;
+  const std::vector<float> of_blocks = read_block_scales(entry, first_row, num_rows, blocks, what);
+  const auto row_bytes = static_cast<size_t>(blocks.scale_cols()) * sizeof(float);
+  std::vector<char> scales(static_cast<size_t>(num_rows) * row_bytes);
+  for (int64_t row = 0; row < num_rows; ++row) {
+    std::memcpy(scales.data() + static_cast<size_t>(row) * row_bytes,
+                blocks.scales_of_row(first_row + row), row_bytes);
+  }
+  return scales;
+}
+
+std::vector<float> TensorReader::read_block_scales(const TensorEntry& entry, int64_t first_row,
+                                                   int64_t num_rows, Fp8Blocks& blocks,
+                                                   const std::string& what) {
+  SWITCHYARD_CHECK(entry.scale.size() == 1, what);
+  blocks = {entry.shape[1], entry.block_rows, entry.block_cols, entry.first_row};
   const TensorEntry& scale = entry.scale[0];
-  SWITCHYARD_CHECK(scale.shape.size() == 2 && scale.shape[1] == blocks.scale_cols(), range.what);
-  blocks.first_block_row = blocks.block_row(range.first / blocks.cols);
-  const int64_t last_row = (range.first + range.count - 1) / blocks.cols;
-  const int64_t num_block_rows = blocks.block_row(last_row) - blocks.first_block_row + 1;
-  std::vector<float> scales(static_cast<size_t>(num_block_rows * blocks.scale_cols()));
+  SWITCHYARD_CHECK(scale.shape.size() == 2 && scale.shape[1] == blocks.scale_cols(), what);
+  blocks.first_block_row = blocks.block_row(first_row);
+  const int64_t end_block_row = blocks.block_row(first_row + num_rows - 1) + 1;
+  const int64_t count = (end_block_row - blocks.first_block_row) * blocks.scale_cols();
+  std::vector<float> scales(static_cast<size_t>(count));
   read_widened(scale, DType::kF32,
-               {blocks.first_block_row * blocks.scale_cols(), static_cast<int64_t>(scales.size()),
-                reinterpret_cast<char*>(scales.data()), range.what});
+               {blocks.first_block_row * blocks.scale_cols(), count,
+                reinterpret_cast<char*>(scales.data()), what});
   blocks.scales = scales.data();
+  return scales;
+}
+
+void TensorReader::read_fp8(const TensorEntry& entry, const Range& range) {
+  SWITCHYARD_CHECK(entry.shape.size() == 2, range.what);
+  const int64_t first_row = range.first / entry.shape[1];
+  const int64_t last_row = (range.first + range.count - 1) / entry.shape[1];
+  Fp8Blocks blocks;
+  const std::vector<float> scales =
+      read_block_scales(entry, first_row, last_row - first_row + 1, blocks, range.what);
 
   constexpr int64_t kItem = sizeof(float);
   char* codes = tail(range.to, range.count * kItem, range.count);

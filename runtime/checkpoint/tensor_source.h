@@ -25,6 +25,11 @@ class TensorSource {
   virtual void read(const std::string& name, const TensorEntry& entry, int64_t first, int64_t count,
                     void* to) = 0;
 
+  /// Writes rows [first_row, first_row + num_rows) of a matrix with given_codes() as pack_weight
+  /// takes them: WeightSpec::source_row_bytes() each.
+  virtual void read_codes(const std::string& name, const TensorEntry& entry, int64_t first_row,
+                          int64_t num_rows, void* to);
+
   /// Writes the bytes of a packed expert or matrix into `to`; `what` is what they are, for
   /// messages. Only checkpoints that were converted have such.
   virtual void read_packed(const PackedExtent& extent, void* to, const std::string& what);

@@ -33,7 +33,6 @@ class StoredTensorWalk {
   void add(const TensorPlace& place, const WeightDistribution& distribution, DType dtype);
   void add_fp8(const TensorPlace& place, const WeightDistribution& distribution);
   void add_mxfp4(const TensorPlace& place, const WeightDistribution& distribution);
-  bool is_fp8(const ExpectedTensor& expected, const std::string& role) const;
 
   const HfModel& model_;
   const TensorVariant* variant_;
@@ -41,14 +40,6 @@ class StoredTensorWalk {
   const std::string& source_;
   std::vector<HfStoredTensor> tensors_;
 };
-
-bool StoredTensorWalk::is_fp8(const ExpectedTensor& expected, const std::string& role) const {
-  // DeepSeek-V3, README_WEIGHTS.md.
-  constexpr std::array<std::string_view, 5> kPlain = {"embedding", "output", "gate", "gate_inner",
-                                                      "shared_gate"};
-  return model_.quantization == Quantization::kFp8Block && expected.form != TensorForm::kVector &&
-         std::ranges::count(kPlain, role) == 0;
-}
 
 void StoredTensorWalk::visit(const ExpectedTensor& expected) {
   const TensorRole role = role_of(expected.name);
@@ -63,7 +54,7 @@ void StoredTensorWalk::visit(const ExpectedTensor& expected) {
                    " inputs; mxfp4 needs a multiple of ", kMxfp4Block);
       }
       add_mxfp4(place, distribution);
-    } else if (is_fp8(expected, role.role)) {
+    } else if (is_stored_as_fp8(model_, expected)) {
       add_fp8(place, distribution);
     } else {
       add(place, distribution, role.role == "selection_bias" ? DType::kF32 : dtype_);
@@ -97,6 +88,13 @@ void StoredTensorWalk::add_mxfp4(const TensorPlace& place, const WeightDistribut
 }
 
 }  // namespace
+
+bool is_stored_as_fp8(const HfModel& model, const ExpectedTensor& tensor) {
+  constexpr std::array<std::string_view, 5> kPlain = {"embedding", "output", "gate", "gate_inner",
+                                                      "shared_gate"};
+  return model.quantization == Quantization::kFp8Block && tensor.form != TensorForm::kVector &&
+         std::ranges::count(kPlain, role_of(tensor.name).role) == 0;
+}
 
 const TensorVariant* variant_named(const Family& family, const std::string& name,
                                    const std::string& source) {

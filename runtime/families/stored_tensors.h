@@ -6,10 +6,14 @@
 #include <vector>
 
 #include "kernels/base/dtype.h"
+#include "runtime/checkpoint/expected_tensors.h"
 #include "runtime/checkpoint/synthetic_weights.h"
 #include "runtime/families/hf_model_config.h"
 
 namespace switchyard {
+
+/// Whether the files of a model hold a tensor in FP8 (DeepSeek-V3, README_WEIGHTS.md).
+bool is_stored_as_fp8(const HfModel& model, const ExpectedTensor& tensor);
 
 /// One tensor of the files, before they are written.
 struct HfStoredTensor {

@@ -56,7 +56,8 @@ struct PanelReader {
 };
 
 inline std::vector<float> QuantizedWeight::elements() const {
-  const auto [bits, group] = spec.quantization;
+  const int bits = spec.quantization.bits;
+  const int64_t group = spec.quantization.group;
   const bool is_coded = bits < 4;
   const int64_t scales = is_coded ? 64 : 192;
   const int64_t groups = (spec.cols + group - 1) / group;

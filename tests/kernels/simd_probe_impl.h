@@ -41,6 +41,7 @@ struct Probed {
       {"int_or", &on_lanes<V, [](V a, V b, V) { return from_bits(bits_of(a) | bits_of(b)); }>},
       {"int_xor", &on_lanes<V, [](V a, V b, V) { return from_bits(bits_of(a) ^ bits_of(b)); }>},
       {"shift_left", &on_lanes<V, [](V a, V, V) { return from_bits(shift_left<5>(bits_of(a))); }>},
+      {"lookup", &on_lanes<V, [](V a, V b, V) { return lookup(a, bits_of(b)); }>},
       {"shift_right",
        &on_lanes<V, [](V a, V, V) { return from_bits(shift_right<5>(bits_of(a))); }>},
       {"less", &on_lanes<V, [](V a, V b, V) { return ones_where<V>(a < b); }>},

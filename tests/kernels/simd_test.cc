@@ -125,6 +125,8 @@ std::map<std::string, Reference> references() {
       {"shift_right", unary([](float a) {
          return from_int(static_cast<int64_t>(std::floor(static_cast<double>(as_int(a)) / 32)));
        })},
+      {"lookup", [](const Lanes& a, const Lanes& b, const Lanes&,
+                    size_t i) { return a[static_cast<size_t>(as_int(b[i]) & 15)]; }},
       {"less", binary([=](float a, float b) { return truth(std::isless(a, b)); })},
       {"less_equal", binary([=](float a, float b) { return truth(std::islessequal(a, b)); })},
       {"greater", binary([=](float a, float b) { return truth(std::isgreater(a, b)); })},

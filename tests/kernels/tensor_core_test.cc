@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tests/kernels/given_codes_case.h"
 #include "tests/kernels/tensor_core_device.h"
 
 namespace switchyard {
@@ -20,9 +21,13 @@ class TensorCoreTest : public testing::TensorCoreDeviceTest {
   /// x w^T of some device.
   static std::vector<float> multiply(TestDevice& device, const std::vector<float>& x,
                                      const std::vector<float>& w, const WeightSpec& spec) {
-    const int64_t rows = static_cast<int64_t>(x.size()) / spec.cols;
     DeviceBuffer owner;
-    const Weight weight = device.put_weight(w, spec, owner);
+    return multiply(device, x, device.put_weight(w, spec, owner));
+  }
+  static std::vector<float> multiply(TestDevice& device, const std::vector<float>& x,
+                                     const Weight& weight) {
+    const WeightSpec& spec = weight.spec;
+    const int64_t rows = static_cast<int64_t>(x.size()) / spec.cols;
     Tensor in = device.put(x, {rows, spec.cols});
     Tensor out = device.make({rows, spec.rows});
     device.backend().matmul(
@@ -100,6 +105,18 @@ TEST_P(TensorCoreTest, ElementsOfQuantizedWeightsAreRounded) {
     for (const int64_t rows : {3, 20, 140}) {
       const std::vector<float> x = random_floats(rows * spec.cols, 6);
       expect_products(x, elements_of(w, spec), spec, multiply(device(), x, w, spec));
+    }
+  }
+}
+
+TEST_P(TensorCoreTest, NumbersOfGivenCodesAreRounded) {
+  for (const GroupQuantization& quantization : {e4m3_codes(128), e4m3_codes(24), mxfp4_codes()}) {
+    const GivenCodes codes(quantization, 70, 288, 5);
+    DeviceBuffer owner;
+    const Weight weight = device().put_rows(codes.source, codes.spec, owner);
+    for (const int64_t rows : {3, 20, 140}) {
+      const std::vector<float> x = random_floats(rows * codes.spec.cols, 6);
+      expect_products(x, codes.numbers(), codes.spec, multiply(device(), x, weight));
     }
   }
 }

@@ -50,9 +50,14 @@ class TestDevice {
   Weight put_weight(const std::vector<float>& values, WeightSpec spec, DeviceBuffer& owner) {
     std::vector<char> stored(static_cast<size_t>(spec.source_bytes()));
     convert_elements(DType::kF32, values.data(), spec.dtype, stored.data(), spec.rows * spec.cols);
+    return put_rows(stored, spec, owner);
+  }
+
+  /// Packs rows as pack_weight takes them.
+  Weight put_rows(const std::vector<char>& rows, const WeightSpec& spec, DeviceBuffer& owner) {
     owner = backend_->allocate(backend_->packed_bytes(spec));
     const Weight weight{spec, owner.data()};
-    backend_->pack_weight(stream_, stored.data(), 0, spec.rows, weight);
+    backend_->pack_weight(stream_, rows.data(), 0, spec.rows, weight);
     finish();
     return weight;
   }

@@ -9,7 +9,9 @@
 
 #include "kernels/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/given_codes.h"
 #include "runtime/checkpoint/random_file.h"
+#include "tests/kernels/given_codes_case.h"
 #include "tests/runtime/safetensors_case.h"
 #include "tests/runtime/temp_folder.h"
 
@@ -57,6 +59,7 @@ class EncodedTest : public testing::Test {
     }
     const int64_t rows = entry.shape[0];
     const int64_t cols = entry.num_elements() / rows;
+    if (given_codes(entry).is_given()) expect_codes(entry, expected);
     for (int64_t first = 0; first < rows; first += 1 + rows / 7) {
       const int64_t count = 1 + static_cast<int64_t>(random_()) % (rows - first);
       const TensorEntry part = rows_of(entry, first, count);
@@ -68,9 +71,27 @@ class EncodedTest : public testing::Test {
     }
   }
 
+  /// Expects any rows' codes to stand for these elements.
+  void expect_codes(const TensorEntry& entry, const std::vector<float>& expected) {
+    for (int64_t first = 0; first < entry.shape[0]; first += 1 + entry.shape[0] / 7) {
+      const int64_t count = 1 + static_cast<int64_t>(random_()) % (entry.shape[0] - first);
+      WeightSpec spec = code_rows(entry);
+      spec.rows = count;
+      std::vector<char> rows(static_cast<size_t>(spec.source_bytes()), '?');
+      TensorReader(index_).read_codes("t", entry, first, count, rows.data());
+      expect_same(GivenCodes(spec, rows).numbers(), first * spec.cols, expected);
+    }
+  }
+
   void expect_range(const TensorEntry& entry, int64_t first, int64_t count,
                     const std::vector<float>& expected) {
-    const std::vector<float> got = read(entry, first, count);
+    expect_same(read(entry, first, count), first, expected);
+  }
+
+  /// Expects elements from number `first` on.
+  void expect_same(const std::vector<float>& got, int64_t first,
+                   const std::vector<float>& expected) {
+    const auto count = static_cast<int64_t>(got.size());
     for (int64_t i = 0; i < count; ++i) {
       const float want = expected[static_cast<size_t>(first + i)];
       const float value = got[static_cast<size_t>(i)];
@@ -210,6 +231,24 @@ TEST_F(EncodedTest, Mxfp4ReadsTheBytesItNeeds) {
   EXPECT_EQ(bytes_read_, 2 + 1);
   read(rows_of(entry, 9, 1), 63, 1);
   EXPECT_EQ(bytes_read_, 1 + 1);
+}
+
+TEST_F(EncodedTest, PartsOfTheSameCodesAreCodes) {
+  std::vector<float> elements;
+  TensorEntry whole{0, 0, DType::kF32, {30, 50}, {}};
+  whole.parts = {add_fp8(20, 50, 16, 16, DType::kF32, elements),
+                 add_fp8(10, 50, 8, 16, DType::kBF16, elements)};
+  EXPECT_EQ(given_codes(whole), e4m3_codes(16));
+  expect(whole, elements);
+  whole.parts[1].block_cols = 8;
+  EXPECT_FALSE(given_codes(whole).is_on());
+}
+
+TEST_F(EncodedTest, BlocksThatEndWithinAStepAreNumbers) {
+  std::vector<float> elements;
+  EXPECT_EQ(given_codes(add_fp8(5, 7, 128, 128, DType::kF32, elements)), e4m3_codes(128));
+  EXPECT_EQ(given_codes(add_fp8(5, 7, 128, 12, DType::kF32, elements)), e4m3_codes(8));
+  EXPECT_FALSE(given_codes(add_fp8(5, 70, 128, 12, DType::kF32, elements)).is_on());
 }
 
 TEST_F(EncodedTest, PartsOfSeveralFilesAndTypes) {

@@ -157,9 +157,14 @@ TEST(ConfigJsonTest, AWrongKeyIsNamed) {
   expect_refused("/expert_counts", json::array{{{"num_experts", 4}, {"top_k", 1}}},
                  {"1 numbers of experts"});
   expect_refused("/expert_ffn_sizes", json::array{{1}, {2}, {3}}, {"1 sizes of experts"});
-  expect_refused("/quantization/experts", {{"bits", 5}, {"group", 64}}, {"5 bits"});
-  expect_refused("/quantization/experts", {{"bits", 4}, {"group", 12}}, {"groups of 12"});
-  expect_refused("/quantization/experts", {{"bits", 0}, {"group", 8}}, {"groups of 8"});
+  expect_refused("/quantization/experts", {{"bits", 5}, {"group", 64}, {"codes", "integer"}},
+                 {"5 bits"});
+  expect_refused("/quantization/experts", {{"bits", 4}, {"group", 12}, {"codes", "integer"}},
+                 {"groups of 12"});
+  expect_refused("/quantization/experts", {{"bits", 0}, {"group", 8}, {"codes", "integer"}},
+                 {"groups of 8"});
+  expect_refused("/quantization/experts", {{"bits", 8}, {"group", 128}, {"codes", "e4m3"}},
+                 {"groups of 128"});
   expect_refused("/position_offset", -3, {"row -3"});
 }
 

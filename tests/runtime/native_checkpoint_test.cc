@@ -30,6 +30,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* kExperts = "out/experts-00001-of-00001.bin";
 
+std::string text_of(const std::string& name) {
+  std::ifstream file(test_data(name));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 class NativeCheckpointTest : public testing::Test {
  protected:
   NativeCheckpointTest() {
@@ -92,11 +97,25 @@ TEST_F(NativeCheckpointTest, OpensWithEverythingInPlace) {
 }
 
 TEST_F(NativeCheckpointTest, DescriptionsOfThisVersionAreReadForGood) {
-  for (const char* name : {"native/fairseq.json", "native/gpt_oss.json"}) {
-    std::ifstream file(test_data(name));
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    EXPECT_EQ(native_header_text(parse_native_header(text, name)), text) << name;
-  }
+  const std::string name = "native/gpt_oss.json";
+  const std::string text = text_of(name);
+  EXPECT_EQ(native_header_text(parse_native_header(text, name)), text);
+}
+
+TEST_F(NativeCheckpointTest, DescriptionsOfVersion1AreReadForGood) {
+  const std::string name = "native/fairseq.json";
+  const std::string text = native_header_text(parse_native_header(text_of(name), name));
+  const NativeHeader header = parse_native_header(text, name);
+  EXPECT_EQ(header.config.quantization.attention, (GroupQuantization{8, 64}));
+  EXPECT_EQ(header.experts.at(1).at(2).up, DType::kF32);
+  EXPECT_FALSE(header.experts.at(1).at(2).up_codes.is_on());
+  EXPECT_EQ(header.matrices.size(), 16u);
+  std::string again = text;
+  again.replace(again.find("\"version\": 2"), 12, "\"version\": 1");
+  std::string key = ",\"up_codes\":{\"bits\":0,\"group\":0,\"codes\":\"integer\"}";
+  ASSERT_NE(again.find(key), std::string::npos);
+  again.erase(again.find(key), key.size());
+  EXPECT_EQ(native_header_text(parse_native_header(again, name)), text);
 }
 
 TEST_F(NativeCheckpointTest, FilesThatAreMissingOrOfAnotherSize) {
@@ -133,9 +152,9 @@ TEST_F(NativeCheckpointTest, DescriptionsOfAnotherKind) {
   refuse_text("[]", {"\"format\": \"switchyard\""});
   refuse_text("{\"format\": \"other\"}", {"\"format\": \"switchyard\""});
   refuse_text("{\"format\": \"switchyard\"}", {"version none"});
-  refuse_text("{\"format\": \"switchyard\", \"version\": 1}", {"has no \"packing\""});
-  change([](json::object& top) { top["version"] = 2; });
-  expect_refused({"is of version 2", "reads version 1", "convert the original again"});
+  refuse_text("{\"format\": \"switchyard\", \"version\": 2}", {"has no \"packing\""});
+  change([](json::object& top) { top["version"] = 3; });
+  expect_refused({"is of version 3", "reads version 2", "convert the original again"});
   folder_.write("out/switchyard.json", good);
   change([](json::object& top) { top["packing"] = "panel16-9"; });
   expect_refused({"packed as 'panel16-9'", "panel32-1", "convert the original again"});
@@ -228,13 +247,14 @@ TEST_F(NativeCheckpointTest, TheModelMustBeAllThere) {
       {"has no tensor"});
   refuse(
       [&](json::object& top) {
-        config(top).at("quantization") = json::value_from(json::object{
-            {"experts", {{"bits", 0}, {"group", 0}}}, {"attention", {{"bits", 0}, {"group", 0}}}});
+        const json::object off = {{"bits", 0}, {"group", 0}, {"codes", "integer"}};
+        config(top).at("quantization") = json::object{{"experts", off}, {"attention", off}};
       },
       {"is packed, but the model keeps it as it is"});
   refuse(
       [&](json::object& top) {
-        config(top).at("quantization").at("experts") = {{"bits", 4}, {"group", 64}};
+        config(top).at("quantization").at("experts") = {
+            {"bits", 4}, {"group", 64}, {"codes", "integer"}};
       },
       {"expert 0 of MoE layer 0", "expected"});
 }

@@ -130,6 +130,14 @@ template <int kBits>
 IntVec shift_right(IntVec a) {
   return {_mm256_srai_epi32(a.lo, kBits), _mm256_srai_epi32(a.hi, kBits)};
 }
+inline __m256 lookup(Vec table, __m256i index) {
+  const __m256 is_high = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28));  // by its sign
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.lo, index),
+                          _mm256_permutevar8x32_ps(table.hi, index), is_high);
+}
+inline Vec lookup(Vec table, IntVec index) {
+  return {lookup(table, index.lo), lookup(table, index.hi)};
+}
 
 inline Vec abs(Vec a) { return from_bits(bits_of(a) & IntVec::set1(0x7FFFFFFF)); }
 inline Vec operator-(Vec a) { return from_bits(bits_of(a) ^ IntVec::set1(INT32_MIN)); }

@@ -80,6 +80,7 @@ template <int kBits>
 IntVec shift_right(IntVec a) {
   return {_mm512_srai_epi32(a.v, kBits)};
 }
+inline Vec lookup(Vec table, IntVec index) { return {_mm512_permutexvar_ps(index.v, table.v)}; }
 
 inline Vec abs(Vec a) { return from_bits(bits_of(a) & IntVec::set1(0x7FFFFFFF)); }
 inline Vec operator-(Vec a) { return from_bits(bits_of(a) ^ IntVec::set1(INT32_MIN)); }

@@ -201,6 +201,10 @@ template <int kBits>
 IntVec shift_right(IntVec a) {
   return lanes<IntVec>([&](int i) { return a.v[i] >> kBits; });
 }
+/// table[index mod 16] of each lane.
+inline Vec lookup(Vec table, IntVec index) {
+  return lanes<Vec>([&](int i) { return table.v[index.v[i] & 15]; });
+}
 
 /// Clears or flips the sign bit, of NaN too.
 inline Vec abs(Vec a) { return from_bits(bits_of(a) & IntVec::set1(0x7FFFFFFF)); }
