@@ -16,8 +16,7 @@ void CudaBackend::run_matmul(Stream& stream, const cpu::HostMatmul& args) {
 
 void CudaBackend::run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs) {
   submit(stream, [jobs = std::move(jobs), method = product_method()](CudaQueue& queue) {
-    void* const scratch = queue.scratch(cuda::product_scratch_bytes(jobs, method));
-    cuda::products(queue, jobs, method, scratch);
+    cuda::products(queue, jobs, method);
   });
 }
 

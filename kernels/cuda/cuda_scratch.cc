@@ -5,6 +5,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/log_probs.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/round_rows.h"
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/sample.h"
 
@@ -14,7 +15,11 @@ namespace {
 int64_t bytes_of(const WorkSizes::Experts& experts, const cuda::ProductMethod& method) {
   const bool is_gated = experts.form.glu != GluLayout::kNone;
   const int64_t units = is_gated ? experts.rows * experts.down.cols * size_of(DType::kF32) : 0;
-  return units +
+  // Where a product gives them they are rounded to 16 bits, for tiles of 64 rows.
+  const int64_t used = std::min(experts.groups, experts.rows);
+  const int64_t rounded =
+      cuda::rounded_bytes(experts.rows + used * (cuda::kRoundedRows - 1), experts.down.cols);
+  return units + (method.many_rows == cuda::ManyRows::kWarpgroups ? rounded : 0) +
          std::max(cuda::product_scratch_bound(experts.up, experts.rows, experts.groups, method),
                   cuda::product_scratch_bound(experts.down, experts.rows, experts.groups, method));
 }

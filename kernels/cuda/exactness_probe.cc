@@ -9,6 +9,7 @@
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/packing.h"
+#include "kernels/cuda/tensor_plan.h"
 
 namespace switchyard::cuda {
 namespace {
@@ -83,13 +84,13 @@ class Probe {
     const ProductMethod method{arithmetic_, many_rows};
     std::vector<float> out(static_cast<size_t>(count * kOutputs));
     const auto out_bytes = static_cast<int64_t>(out.size() * sizeof(float));
-    auto* const scratch =
-        static_cast<char*>(queue_.scratch(tensor_scratch_bytes({job}, method) + out_bytes));
+    const int64_t most = tensor_scratch_bound(weight_.spec, count, 1, method);
+    auto* const scratch = static_cast<char*>(queue_.scratch(out_bytes + most));
     job.out = reinterpret_cast<float*>(scratch);
     // What a kernel leaves out is no number.
     check_cuda(cudaMemsetAsync(job.out, 0xFF, static_cast<size_t>(out_bytes), queue_.stream()),
                "clearing device memory");
-    tensor_products(queue_, {job}, method, scratch + out_bytes);
+    TensorPlan(plain_products({job}), method).run(queue_, scratch + out_bytes);
     check_cuda(cudaMemcpyAsync(out.data(), job.out, static_cast<size_t>(out_bytes),
                                cudaMemcpyDeviceToHost, queue_.stream()),
                "copying from the device");

@@ -8,14 +8,8 @@
 
 namespace switchyard::cuda {
 
-/// Bytes of scratch that products() takes.
-inline int64_t product_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs,
-                                     const ProductMethod& method) {
-  return method.arithmetic == Arithmetic::kFp32 ? 0 : tensor_scratch_bytes(jobs, method);
-}
-
-/// At least product_scratch_bytes() of any `jobs` products by one weight's shape that have `rows`
-/// rows together.
+/// Bytes of scratch at most of products() for any `jobs` products by one weight's shape that have
+/// `rows` rows together.
 inline int64_t product_scratch_bound(const WeightSpec& spec, int64_t rows, int64_t jobs,
                                      const ProductMethod& method) {
   return method.arithmetic == Arithmetic::kFp32 ? 0
@@ -25,9 +19,9 @@ inline int64_t product_scratch_bound(const WeightSpec& spec, int64_t rows, int64
 /// Computes products that do not depend on each other: kFp32 with the CPU's bits, else on tensor
 /// cores.
 inline void products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
-                     const ProductMethod& method, void* scratch) {
+                     const ProductMethod& method) {
   if (method.arithmetic == Arithmetic::kFp32) return panel_products(queue, jobs);
-  tensor_products(queue, jobs, method, scratch);
+  tensor_products(queue, jobs, method);
 }
 
 }  // namespace switchyard::cuda

@@ -40,10 +40,8 @@ __global__ void round_kernel(JobBatch<RoundJob> batch) {
   const uint4 rounded =
       make_uint4(Numbers::pack(inputs[0], inputs[1]), Numbers::pack(inputs[2], inputs[3]),
                  Numbers::pack(inputs[4], inputs[5]), Numbers::pack(inputs[6], inputs[7]));
-  const int64_t tile = row / kRoundedRows * (per_row / kPieces) + column / kPieces;
-  const int in_tile = static_cast<int>(row % kRoundedRows);
-  reinterpret_cast<uint4*>(job.out)[tile * (kRoundedTileBytes / 16) + in_tile * kPieces +
-                                    (column % kPieces ^ in_tile % kPieces)] = rounded;
+  const int64_t place = rounded_place(row, int64_t{column} * 8, per_row / kPieces);
+  *reinterpret_cast<uint4*>(job.out + place) = rounded;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/backend.h"
+#include "kernels/base/device_code.h"
 #include "kernels/cuda/job_batch.h"
 
 namespace switchyard::cuda {
@@ -26,6 +27,14 @@ constexpr int64_t rounded_depth_tiles(int64_t cols) {
 }
 constexpr int64_t rounded_bytes(int64_t num_rows, int64_t cols) {
   return rounded_row_tiles(num_rows) * rounded_depth_tiles(cols) * kRoundedTileBytes;
+}
+
+/// Where input k of a row lies, in numbers.
+SWITCHYARD_DEVICE constexpr int64_t rounded_place(int64_t row, int64_t k, int64_t depth_tiles) {
+  const int64_t tile = row / kRoundedRows * depth_tiles + k / kRoundedInputs;
+  const int64_t in_tile = row % kRoundedRows;
+  const int64_t piece = k % kRoundedInputs / 8 ^ in_tile % 8;
+  return tile * (kRoundedTileBytes / 2) + in_tile * kRoundedInputs + piece * 8 + k % 8;
 }
 
 struct RoundJob {

@@ -40,6 +40,41 @@ __device__ inline void finish_output(const cpu::HostMatmul& job, float sum, int6
   job.out[row * job.out_stride + n] = y;
 }
 
+/// The hidden units of one row of a block of warpgroups, from its sums [kWarpgroupOutputs].
+struct HiddenUnits {
+  const TensorJob& job;
+  int64_t column;
+  const float* sums;
+
+  /// Unit `u` of the block's. Where gates and linear parts stand apart, the block has the gates
+  /// first.
+  __device__ float unit(int u) const {
+    constexpr int kHalf = kWarpgroupOutputs / 2;
+    switch (job.form.glu) {
+      case GluLayout::kHalves: {
+        const int64_t n = column * kHalf + u;
+        return gated(output(u, n), output(kHalf + u, job.job.w.spec.rows / 2 + n));
+      }
+      case GluLayout::kInterleaved: {
+        const int64_t n = column * kWarpgroupOutputs + 2 * u;
+        return gated(output(2 * u, n), output(2 * u + 1, n + 1));
+      }
+      case GluLayout::kNone:
+        break;
+    }
+    const float sum = output(u, column * kWarpgroupOutputs + u);
+    return cpu::activate(job.job.activation, LaneVec{sum}).v;
+  }
+
+ private:
+  __device__ float output(int at, int64_t n) const {
+    return job.job.bias == nullptr ? sums[at] : sums[at] + job.job.bias[n];
+  }
+  __device__ float gated(float gate, float linear) const {
+    return cpu::gated(job.form, LaneVec{gate}, LaneVec{linear}).v;
+  }
+};
+
 /// Finishes the sum of a block, or keeps it for those of the other segments.
 __device__ inline void store_sum(const TensorJob& job, const TensorPlace& place, float sum,
                                  int64_t row, int64_t n) {

@@ -44,14 +44,11 @@ struct ProductMethod {
 
 /// Computes products that do not depend on each other, from packed panels (kernels/cpu/packing.h).
 /// Inputs and weights are rounded to bf16 or fp16 (a quantised weight: its element), then bias,
-/// activation, scale and residual as in MatmulArgs. `scratch` holds tensor_scratch_bytes().
+/// activation, scale and residual as in MatmulArgs. Uses the queue's scratch.
 void tensor_products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
-                     const ProductMethod& method, void* scratch);
+                     const ProductMethod& method);
 
-/// Bytes of device memory for partial sums and rounded rows, a multiple of 256.
-int64_t tensor_scratch_bytes(const std::vector<cpu::HostMatmul>& jobs, const ProductMethod& method);
-
-/// At least tensor_scratch_bytes() of any `jobs` products by weights of this shape that have `rows`
+/// At least TensorPlan::bytes() of any `jobs` products by weights of this shape that have `rows`
 /// rows together.
 int64_t tensor_scratch_bound(const WeightSpec& spec, int64_t rows, int64_t jobs,
                              const ProductMethod& method);
@@ -86,6 +83,9 @@ struct TensorJob {
   float* partial = nullptr;           // [segments][rows][n] where blocks share a sum
   const uint16_t* rounded = nullptr;  // x in tiles of round_rows.h, for warpgroups
   int64_t row_tiles = 0;
+  uint16_t* units =
+      nullptr;   // hidden units in tiles of round_rows.h, for warpgroups; null: job.out
+  FfnForm form;  // of the units
   int64_t first_block = 0;
 };
 

@@ -67,17 +67,22 @@ __device__ inline TileRange tiles_of_block(const TensorJob& job, const TensorPla
   return {first, static_cast<int>((inputs + kTensorDepth - 1) / kTensorDepth)};
 }
 
+/// Which 64 outputs a warpgroup has: where gates and linear parts stand apart, and become hidden
+/// units here, one has the gates and the other what belongs to them.
+__device__ inline int64_t column_of_group(const TensorJob& job, int64_t column, int group) {
+  if (job.units == nullptr || job.form.glu != GluLayout::kHalves) return 2 * column + group;
+  return group == 0 ? column : job.job.w.spec.rows / (2 * kTensorOutputs) + column;
+}
+
 /// Weights that are multiplied as they are: 16-byte copies, which know their place.
 class CopiedWeights {
  public:
   static constexpr int kRegisters = 72;  // of a thread that copies
   __device__ CopiedWeights(const TensorJob& job, int64_t column, int64_t first_k)
-      : panels_left_((job.job.w.spec.rows + kPanelLanes - 1) / kPanelLanes -
-                     column * (kWarpgroupOutputs / kPanelLanes)),
-        cols_(job.job.w.spec.cols),
+      : cols_(job.job.w.spec.cols),
         first_k_(first_k),
-        data_(static_cast<const char*>(job.job.w.data) +
-              column * (kWarpgroupOutputs / kPanelLanes) * cols_ * kRowBytes) {}
+        first_(group_of(job, column, 0)),
+        second_(group_of(job, column, 1)) {}
 
   /// Begins to fill a tile with inputs [k, k + kTensorDepth).
   template <typename Numbers>
@@ -90,8 +95,12 @@ class CopiedWeights {
       const int input = piece % kPiecesPerPanel / kPiecesPerRow;
       const int output = piece % kPiecesPerRow * 8;
       char* const place = to + SwizzledLayout::place(panel, input, output) * 2;
-      if (panel < panels_left_ && k + input < cols_) {
-        copy_async_16(place, data_ + (panel * cols_ + k + input) * kRowBytes + output * 2);
+      // Of a thread's i-th piece, so that no branch is left here.
+      const Group& group =
+          i * kWarpgroupThreads / kPiecesPerPanel < kTensorPanels ? first_ : second_;
+      const int in_group = panel % kTensorPanels;
+      if (in_group < group.panels && k + input < cols_) {
+        copy_async_16(place, group.data + (in_group * cols_ + k + input) * kRowBytes + output * 2);
       } else {
         *reinterpret_cast<uint4*>(place) = make_uint4(0, 0, 0, 0);
       }
@@ -103,11 +112,24 @@ class CopiedWeights {
   static constexpr int kPiecesPerRow = kRowBytes / 16;
   static constexpr int kPiecesPerPanel = kTensorDepth * kPiecesPerRow;
   static constexpr int kPieces = kWarpgroupOutputs / kPanelLanes * kPiecesPerPanel;
+  static_assert(kPiecesPerPanel % kWarpgroupThreads == 0);
 
-  int64_t panels_left_;
+  /// The panels of a warpgroup.
+  struct Group {
+    int panels;  // that there are, or more
+    const char* data;
+  };
+  __device__ static Group group_of(const TensorJob& job, int64_t column, int group) {
+    const WeightSpec& spec = job.job.w.spec;
+    const int64_t first = column_of_group(job, column, group) * kTensorPanels;
+    const int64_t left = (spec.rows + kPanelLanes - 1) / kPanelLanes - first;
+    return {static_cast<int>(left < kTensorPanels ? left : kTensorPanels),
+            static_cast<const char*>(job.job.w.data) + first * spec.cols * kRowBytes};
+  }
+
   int64_t cols_;
   int64_t first_k_;
-  const char* data_;
+  Group first_, second_;
 };
 
 /// Weights that are computed from what is stored; the next tile's are on their way meanwhile.
@@ -117,7 +139,8 @@ class ConvertedWeights {
   static constexpr int kRegisters = 120;
   __device__ ConvertedWeights(const TensorJob& job, int64_t column, int64_t first_k)
       : job_(job),
-        panels_{panels_of_tile<Tile>(job, 2 * column), panels_of_tile<Tile>(job, 2 * column + 1)},
+        panels_{panels_of_tile<Tile>(job, column_of_group(job, column, 0)),
+                panels_of_tile<Tile>(job, column_of_group(job, column, 1))},
         next_k_(first_k) {
     fetch();
   }
@@ -265,8 +288,28 @@ __device__ void multiply_segments(const TensorJob& job, const TensorPlace& place
   }
 }
 
+/// The outputs of `sums` [num_rows][stride] as rounded hidden units: threads of a warp write the
+/// 128 bytes of a row of a tile, two units each.
+template <typename Numbers>
+__device__ void store_units(const TensorJob& job, const TensorPlace& place, const float* sums,
+                            int stride, int num_rows, int thread) {
+  const bool is_gated = job.form.glu != GluLayout::kNone;
+  const int64_t num_units = job.job.w.spec.rows / (is_gated ? 2 : 1);
+  const int units = is_gated ? kWarpgroupOutputs / 2 : kWarpgroupOutputs;  // of the block
+  for (int item = thread; item < num_rows * units / 2; item += kMultiplyingThreads) {
+    const int row = item / (units / 2);
+    const int unit = item % (units / 2) * 2;
+    const int64_t first = place.column * units + unit;
+    if (first >= num_units) continue;
+    const HiddenUnits of_row{job, place.column, sums + row * stride};
+    const int64_t at = rounded_place(place.first_row + row, first, num_units / kRoundedInputs);
+    *reinterpret_cast<uint32_t*>(job.units + at) =
+        Numbers::pack(of_row.unit(unit), of_row.unit(unit + 1));
+  }
+}
+
 /// By way of shared memory, so that neighbouring threads finish neighbouring outputs.
-template <int kRows>
+template <typename Numbers, int kRows>
 __device__ void store_sums(const TensorJob& job, const TensorPlace& place, char* shared,
                            const WarpgroupSums<kRows>& total) {
   constexpr int kStride = WarpgroupSizes<kRows>::kSumStride;
@@ -284,6 +327,11 @@ __device__ void store_sums(const TensorJob& job, const TensorPlace& place, char*
     to[kStride + 8] = total[4 * r + 3];
   }
   barrier_sync(kSumsBarrier, kMultiplyingThreads);
+  if (job.units != nullptr) {
+    const int64_t rows = job.job.num_rows - place.first_row;
+    const int num_rows = rows < kRows ? static_cast<int>(rows) : kRows;
+    return store_units<Numbers>(job, place, sums, kStride, num_rows, thread);
+  }
   for (int item = thread; item < kRows * kWarpgroupOutputs; item += kMultiplyingThreads) {
     const int in_tile = item / kWarpgroupOutputs;
     const int column = item % kWarpgroupOutputs;
@@ -310,7 +358,7 @@ __global__ void __launch_bounds__(kProductThreads, 1) warpgroup_kernel(TensorBat
     take_registers<kLeft>();
     WarpgroupSums<kRows> total;
     multiply_segments<Numbers, kRows, kJoins>(job, place, shared, total);
-    store_sums<kRows>(job, place, shared, total);
+    store_sums<Numbers, kRows>(job, place, shared, total);
   }
 #endif
 }

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/instructions/warpgroup.cuh"
+#include "kernels/cuda/tensor_plan.h"
 
 namespace switchyard {
 namespace {
@@ -47,7 +48,7 @@ TEST(TensorScratch, IsWithinItsBound) {
             jobs[i].num_rows = static_cast<int64_t>(generator()) % (most + 1);
             total += jobs[i].num_rows;
           }
-          EXPECT_LE(cuda::tensor_scratch_bytes(jobs, method),
+          EXPECT_LE(cuda::TensorPlan(cuda::plain_products(jobs), method).bytes(),
                     cuda::tensor_scratch_bound(spec, total, num_jobs, method))
               << spec.rows << " x " << spec.cols << ", " << num_jobs << " jobs of up to " << most;
         }

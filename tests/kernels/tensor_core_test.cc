@@ -207,6 +207,67 @@ TEST_P(TensorCoreTest, ExpertsDoNotDependOnTheirRows) {
   }
 }
 
+/// So many units that kernels of many rows give them rounded, which those of few rows do not: equal
+/// bits say that rounding, biases and activations are the same in both.
+TEST_P(TensorCoreTest, HiddenUnitsAreTheSameInEveryKernel) {
+  const DType same = GetParam() == Arithmetic::kBf16 ? DType::kBF16 : DType::kF16;
+  constexpr int64_t kWidth = 72;
+  constexpr int64_t kRows = 140;
+  struct Case {
+    FfnForm form;
+    int64_t units;
+    GroupQuantization quantization;
+  };
+  const FfnForm clamped{.activation = Activation::kSilu,
+                        .glu = GluLayout::kInterleaved,
+                        .limit = 0.4f,
+                        .gate_scale = 1.702f,
+                        .up_offset = 1.0f};
+  const std::vector<Case> cases = {
+      {{Activation::kGelu, GluLayout::kNone}, 192, {}},
+      {{Activation::kSilu, GluLayout::kHalves}, 192, {}},
+      {clamped, 128, {}},
+      {{Activation::kSilu, GluLayout::kHalves}, 64, {4, 32}},
+      {{Activation::kSilu, GluLayout::kHalves}, 100, {}},  // no whole tiles
+  };
+  for (const auto& [form, units, quantization] : cases) {
+    const int64_t up_rows = units * form.rows_per_unit();
+    DeviceBuffer owners[2];
+    const WeightSpec up_spec{same, up_rows, kWidth, quantization};
+    const WeightSpec down_spec{same, kWidth, units, quantization};
+    Tensor up_bias = device().put(random_floats(up_rows, 20), {up_rows});
+    Tensor down_bias = device().put(random_floats(kWidth, 21), {kWidth});
+    const ExpertWeights expert = {
+        device().put_weight(random_floats(up_rows * kWidth, 18), up_spec, owners[0]),
+        up_bias.view(),
+        device().put_weight(random_floats(kWidth * units, 19), down_spec, owners[1]),
+        down_bias.view()};
+    const std::vector<float> rows = random_floats(kRows * kWidth, 22);
+    const auto run = [&](int64_t first, std::vector<int64_t> offsets) {
+      const auto begin = rows.begin() + first * kWidth;
+      const int64_t count = offsets.back();
+      Tensor in = device().put(std::vector<float>(begin, begin + count * kWidth), {count, kWidth});
+      Tensor hidden = device().make({count, up_rows});
+      Tensor out = device().make({count, kWidth});
+      GroupedFfnArgs args;
+      args.rows = in.view();
+      args.experts.assign(offsets.size() - 1, expert);
+      args.row_offsets = std::move(offsets);
+      args.form = form;
+      args.hidden = hidden.view();
+      args.out = out.view();
+      device().backend().grouped_ffn(device().stream(), args);
+      return device().get(out);
+    };
+    std::vector<float> few;
+    for (int64_t row = 0; row < kRows; row += 14) append(few, run(row, {0, 14}));
+    const std::string what =
+        concat(units, " units, layout ", static_cast<int>(form.glu), ", bits ", quantization.bits);
+    expect_same_bits(few, run(0, {0, kRows}), what);
+    expect_same_bits(few, run(0, {0, 3, 60, 60, 76, kRows}), what + ", groups");
+  }
+}
+
 TEST_P(TensorCoreTest, NanReachesItsRowOnly) {
   const WeightSpec spec{DType::kBF16, 64, 64};
   const std::vector<float> w = random_floats(spec.rows * spec.cols, 16);
