@@ -2,8 +2,8 @@
 
 namespace switchyard {
 
-void Backend::use(Arithmetic arithmetic) {
-  if (arithmetic == Arithmetic::kFp32) return;
+void Backend::use(const ArithmeticClass& chosen) {
+  if (chosen.arithmetic == Arithmetic::kFp32) return;
   fail_usage(description(), " computes in ", arithmetic_class(), " only");
 }
 

@@ -26,11 +26,13 @@ enum class Arithmetic : uint8_t {
   kFp16,  ///< the same with binary16: "cuda-smXX-fp16"
 };
 
-/// What results are computed with: equal names promise equal bits.
+/// What results are computed with. Equal names promise equal bits, except of fast classes: there a
+/// library multiplies, whose sums may depend on the rows that share a call.
 struct ArithmeticClass {
   std::string name;  // "cpu-fp32"
   Arithmetic arithmetic = Arithmetic::kFp32;
   std::string packing;  // Backend::packing_name() when it is in use
+  bool is_fast = false;
 };
 
 /// The device of one rank. Operations are asynchronous by contract: each takes a stream, outputs
@@ -57,9 +59,10 @@ class Backend {
   virtual std::vector<ArithmeticClass> arithmetic_classes() const {
     return {{std::string(arithmetic_class()), Arithmetic::kFp32, std::string(packing_name())}};
   }
-  /// Computes in this arithmetic from now on. Comes before the first weight is packed and the first
-  /// page is laid out, for their forms depend on it. Throws Error(kUsage) if the device lacks it.
-  virtual void use(Arithmetic arithmetic);
+  /// Computes in one of arithmetic_classes() from now on. Comes before the first weight is packed
+  /// and the first page is laid out, for their forms depend on it. Throws Error(kUsage) if the
+  /// device lacks it.
+  virtual void use(const ArithmeticClass& chosen);
   /// As which type keys and values are stored.
   virtual DType key_value_type() const { return DType::kF32; }
 
@@ -171,6 +174,7 @@ struct BackendOptions {
   int num_threads = 1;                        ///< that compute, the calling thread included
   uint64_t strict_seed = 1;                   ///< of the strict backend's delays
   Arithmetic arithmetic = Arithmetic::kFp32;  ///< of a GPU
+  bool is_fast = false;                       ///< a GPU's library multiplies, see ArithmeticClass
   int device = 0;                             ///< which GPU, among those the process sees
   int host_node = -1;                         ///< NUMA node next to it, of pinned memory; -1: any
 };

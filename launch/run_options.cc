@@ -145,15 +145,21 @@ OptionSpec model_option(std::string& model) {
 }
 
 OptionSpec numerics_option(std::string& numerics) {
-  return {.name = "numerics",
-          .value_name = "CLASS",
-          .default_text = "auto",
-          .help =
-              "arithmetic class: auto, the one of the checkpoint's type where the ranks' "
-              "devices have it; cpu-fp32, which all have; bf16 or fp16, a GPU's tensor cores",
-          .set = store_choice(
-              numerics,
-              {{"auto", "auto"}, {"cpu-fp32", "cpu-fp32"}, {"bf16", "bf16"}, {"fp16", "fp16"}})};
+  return {
+      .name = "numerics",
+      .value_name = "CLASS",
+      .default_text = "auto",
+      .help =
+          "arithmetic class: auto, the one of the checkpoint's type where the ranks' "
+          "devices have it; cpu-fp32, which all have; bf16 or fp16, a GPU's tensor cores; fast, "
+          "bf16-fast or fp16-fast, these by cuBLAS, whose bits vary with the batch",
+      .set = store_choice(numerics, {{"auto", "auto"},
+                                     {"cpu-fp32", "cpu-fp32"},
+                                     {"bf16", "bf16"},
+                                     {"fp16", "fp16"},
+                                     {"fast", "fast"},
+                                     {"bf16-fast", "bf16-fast"},
+                                     {"fp16-fast", "fp16-fast"}})};
 }
 
 OptionSpec threads_option(int& num_threads) {

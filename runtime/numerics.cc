@@ -63,11 +63,27 @@ ArithmeticClass choose_automatically(const std::vector<ArithmeticClass>& own,
                                      const Checkpoint& checkpoint) {
   const Arithmetic wanted = arithmetic_for(common_type(checkpoint));
   for (const ArithmeticClass& offered : own) {
-    const bool fits = checkpoint.native ? offered.packing == checkpoint.native->packing
-                                        : offered.arithmetic == wanted;
+    const bool fits = offered.arithmetic == wanted && !offered.is_fast &&
+                      (!checkpoint.native || offered.packing == checkpoint.native->packing);
     if (fits && !rank_without(offered.name, names_of_ranks)) return offered;
   }
   return own.front();
+}
+
+/// The fast class of the type that "auto" would choose.
+ArithmeticClass choose_fast(const std::vector<ArithmeticClass>& own, const Checkpoint& checkpoint) {
+  const Arithmetic wanted = arithmetic_for(common_type(checkpoint));
+  for (const ArithmeticClass& offered : own) {
+    if (offered.is_fast && offered.arithmetic == wanted) return offered;
+  }
+  const bool has_fast =
+      std::ranges::any_of(own, [](const ArithmeticClass& offered) { return offered.is_fast; });
+  if (!has_fast) {
+    fail_usage("--numerics fast: this rank computes in ", names_of(own),
+               "only; fast classes need --backend cuda on every rank");
+  }
+  fail_usage("--numerics fast: the matrices of ", checkpoint.directory,
+             " have no 16-bit type in common; choose bf16-fast or fp16-fast");
 }
 
 /// What `requested` means for this job; see agree_on_numerics().
@@ -77,6 +93,8 @@ ArithmeticClass choose_class(const std::string& requested, const std::vector<Ari
   ArithmeticClass chosen = own.front();
   if (requested == "auto") {
     chosen = choose_automatically(own, names_of_ranks, checkpoint);
+  } else if (requested == "fast") {
+    chosen = choose_fast(own, checkpoint);
   } else {
     const auto is_meant = [&](const ArithmeticClass& offered) {
       return offered.name == requested || offered.name.ends_with("-" + requested);
@@ -129,7 +147,7 @@ NumericsId agree_on_numerics(const std::string& requested, Backend& backend,
       [&] {
         check_matrix_types(checkpoint);
         const ArithmeticClass chosen = choose_class(requested, own, names_of_ranks, checkpoint);
-        backend.use(chosen.arithmetic);
+        backend.use(chosen);
         id.arithmetic_class = chosen.name;
       },
       kLabel);

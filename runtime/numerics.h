@@ -29,10 +29,11 @@ void quantize_as_asked(const WeightQuantization& asked, const std::string& model
                        ModelConfig& config);
 
 /// Agrees on the job's id and makes the backend compute in its class. `requested` is a class by
-/// name, "bf16" or "fp16" for the one of the ranks' GPUs with such operands, or "auto": of the
-/// classes that all ranks have, the one of the type that all matrices of the checkpoint have, which
-/// so loses nothing of them; else cpu-fp32. The matrices of a converted checkpoint decide by how
-/// they are packed. Collective. Throws AgreedError(kUsage) naming the ranks that lack a class.
+/// name, "bf16", "fp16", "bf16-fast" or "fp16-fast" for the one of the ranks' GPUs with such
+/// operands, "fast" for the fast one of the matrices' type, or "auto": of the exact classes that
+/// all ranks have, the one of the type that all matrices of the checkpoint have, which so loses
+/// nothing of them; else cpu-fp32. The matrices of a converted checkpoint decide by how they are
+/// packed. Collective. Throws AgreedError(kUsage) naming the ranks that lack a class.
 NumericsId agree_on_numerics(const std::string& requested, Backend& backend,
                              const Checkpoint& checkpoint, ControlChannel& control);
 

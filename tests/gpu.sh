@@ -94,7 +94,10 @@ part_bench() {
     program bench experts --preset "$preset" --rows 1,4,16,64,128,256,512,1024,2048 \
       --output "$out/experts_$preset.json"
   done
+  program bench experts --preset mixtral_8x7b --numerics fast --rows 1,16,64,256,512,1024,2048
   program bench experts --preset mixtral_8x7b --numerics cpu-fp32 --rows 1,16,256
+  program bench experts --preset gpt_oss_120b --rows 1,16,256,2048
+  program bench experts --preset deepseek_v3 --layers 4 --rows 1,16,256,2048
   program bench experts --preset mixtral_8x7b --expert-dtype int4 --rows 1,16,256,2048
   program bench limits attention all-to-all --preset mixtral_8x7b --contexts 512,4096 \
     --batches 1,32,128 --output "$out/bench.json"
@@ -103,6 +106,7 @@ part_bench() {
 
 # Whole models: some layers in the GPU's memory, and more of them than it is given slots for.
 part_models() {
+  program bench model --preset mixtral_8x7b --layers 4 --batches 1,8,32,128 --numerics fast
   program bench model --preset mixtral_8x7b --layers 4 --batches 1,8,32,128 \
     --output "$out/model.json"
   program bench model --preset moe_52b --layers all --expert-dtype int8 --batches 1,32

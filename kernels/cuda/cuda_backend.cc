@@ -7,6 +7,7 @@
 #include "kernels/base/error.h"
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/exactness_probe.h"
+#include "kernels/cuda/library_products.h"
 #include "kernels/cuda/packing.h"
 #include "kernels/cuda/pinned_memory.h"
 #include "kernels/cuda/tensor_attention.h"
@@ -41,16 +42,10 @@ DeviceFacts facts_of(int device) {
   return facts;
 }
 
-std::string class_of(Arithmetic arithmetic, int capability) {
-  switch (arithmetic) {
-    case Arithmetic::kFp32:
-      return "cpu-fp32";
-    case Arithmetic::kBf16:
-      return concat("cuda-sm", capability, "-bf16");
-    case Arithmetic::kFp16:
-      return concat("cuda-sm", capability, "-fp16");
-  }
-  return "";
+std::string class_of(Arithmetic arithmetic, bool is_fast, int capability) {
+  if (arithmetic == Arithmetic::kFp32) return "cpu-fp32";
+  return concat("cuda-sm", capability, arithmetic == Arithmetic::kBf16 ? "-bf16" : "-fp16",
+                is_fast ? "-fast" : "");
 }
 
 }  // namespace
@@ -59,27 +54,31 @@ CudaBackend::CudaBackend(const BackendOptions& options)
     : device_(options.device),
       host_node_(options.host_node),
       arithmetic_(options.arithmetic),
-      facts_(facts_of(options.device)),
-      arithmetic_class_(class_of(options.arithmetic, facts_.compute_capability)) {
+      facts_(facts_of(options.device)) {
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
   clock_ = std::make_unique<cuda::ClockOrigin>();
-  probe_exactness();
+  CudaBackend::use(
+      {.name = {}, .arithmetic = options.arithmetic, .packing = {}, .is_fast = options.is_fast});
 }
 
 CudaBackend::~CudaBackend() = default;
 
 std::vector<ArithmeticClass> CudaBackend::arithmetic_classes() const {
   std::vector<ArithmeticClass> classes;
-  for (const auto arithmetic : {Arithmetic::kFp32, Arithmetic::kBf16, Arithmetic::kFp16}) {
-    classes.push_back({class_of(arithmetic, facts_.compute_capability), arithmetic,
-                       std::string(cuda::packing_name(arithmetic))});
+  for (const bool is_fast : {false, true}) {
+    for (const auto arithmetic : {Arithmetic::kFp32, Arithmetic::kBf16, Arithmetic::kFp16}) {
+      if (is_fast && arithmetic == Arithmetic::kFp32) continue;
+      classes.push_back({class_of(arithmetic, is_fast, facts_.compute_capability), arithmetic,
+                         std::string(cuda::packing_name({arithmetic, is_fast})), is_fast});
+    }
   }
   return classes;
 }
 
-void CudaBackend::use(Arithmetic arithmetic) {
-  arithmetic_ = arithmetic;
-  arithmetic_class_ = class_of(arithmetic, facts_.compute_capability);
+void CudaBackend::use(const ArithmeticClass& chosen) {
+  arithmetic_ = chosen.arithmetic;
+  arithmetic_class_ = class_of(arithmetic_, chosen.is_fast, facts_.compute_capability);
+  library_ = chosen.is_fast ? std::make_unique<cuda::LibraryProducts>() : nullptr;
   probe_exactness();
 }
 
@@ -103,10 +102,12 @@ DType CudaBackend::key_value_type() const {
 }
 
 std::string CudaBackend::description() const {
-  const char* const products =
-      arithmetic_ == Arithmetic::kFp32
-          ? ""
-          : (many_rows_ == cuda::ManyRows::kWarps ? ", mma.sync" : ", wgmma");
+  const char* products = "";
+  if (library_ != nullptr) {
+    products = ", cuBLAS";
+  } else if (arithmetic_ != Arithmetic::kFp32) {
+    products = many_rows_ == cuda::ManyRows::kWarps ? ", mma.sync" : ", wgmma";
+  }
   return concat("cuda (", facts_.name, ", ", arithmetic_class_, products, ")");
 }
 
@@ -207,10 +208,10 @@ int64_t CudaBackend::key_value_page_bytes(const KeyValueSpec& spec) const {
   return cpu::KeyValueLayout(spec).page_size * size_of(DType::kF32);
 }
 
-std::string_view CudaBackend::packing_name() const { return cuda::packing_name(arithmetic_); }
+std::string_view CudaBackend::packing_name() const { return cuda::packing_name(packing_form()); }
 
 int64_t CudaBackend::packed_bytes(const WeightSpec& spec) const {
-  return cuda::packed_bytes(spec, arithmetic_);
+  return cuda::packed_bytes(spec, packing_form());
 }
 
 void CudaBackend::pack_weight(Stream& stream, const void* host_rows, int64_t first_row,
@@ -221,8 +222,8 @@ void CudaBackend::pack_weight(Stream& stream, const void* host_rows, int64_t fir
   if (num_rows == 0) return;
   check.host_memory("host_rows", host_rows);
   const Weight target{weight.spec, check.address("weight", weight.data, packed_bytes(weight.spec))};
-  queue_of(stream).submit([=, arithmetic = arithmetic_](cuda::CudaQueue& queue, cudaStream_t) {
-    cuda::pack_rows(queue, host_rows, first_row, num_rows, target, arithmetic);
+  queue_of(stream).submit([=, form = packing_form()](cuda::CudaQueue& queue, cudaStream_t) {
+    cuda::pack_rows(queue, host_rows, first_row, num_rows, target, form);
   });
 }
 

@@ -10,6 +10,7 @@
 #include "kernels/checked_backend.h"
 #include "kernels/cuda/cuda_devices.h"
 #include "kernels/cuda/cuda_queue.h"
+#include "kernels/cuda/packing.h"
 #include "kernels/cuda/tensor_products.h"
 
 namespace switchyard {
@@ -24,7 +25,7 @@ class CudaBackend final : public CheckedBackend {
   std::string description() const override;
   std::string_view arithmetic_class() const override { return arithmetic_class_; }
   std::vector<ArithmeticClass> arithmetic_classes() const override;
-  void use(Arithmetic arithmetic) override;
+  void use(const ArithmeticClass& chosen) override;
   DType key_value_type() const override;
 
   const DeviceFacts& facts() const { return facts_; }
@@ -84,7 +85,8 @@ class CudaBackend final : public CheckedBackend {
 
   /// Of tensor cores, once for each arithmetic that is chosen.
   void probe_exactness();
-  cuda::ProductMethod product_method() const { return {arithmetic_, many_rows_}; }
+  cuda::ProductMethod product_method() const { return {arithmetic_, many_rows_, library_.get()}; }
+  cuda::PackingForm packing_form() const { return {arithmetic_, library_ != nullptr}; }
   void* resolve(const void* pointer, int64_t bytes) const override;
   bool is_device_only(const void* pointer) const override { return find(pointer, 1); }
   /// Enqueues launch(queue).
@@ -101,6 +103,7 @@ class CudaBackend final : public CheckedBackend {
   const int host_node_;
   Arithmetic arithmetic_;
   cuda::ManyRows many_rows_ = cuda::ManyRows::kWarps;  // where arithmetic_ is not kFp32
+  std::unique_ptr<cuda::LibraryProducts> library_;     // of fast classes
   DeviceFacts facts_;
   std::string arithmetic_class_;
   std::unique_ptr<cuda::ClockOrigin> clock_;

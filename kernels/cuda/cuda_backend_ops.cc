@@ -26,7 +26,8 @@ void CudaBackend::run_sinusoidal_positions(Stream& stream,
 }
 
 void CudaBackend::run_embed(Stream& stream, const cpu::EmbedParams& params) {
-  submit(stream, [params](CudaQueue& queue) { cuda::embed(queue.stream(), params); });
+  submit(stream, [params, keeps_rows = packing_form().keeps_rows(params.table.spec)](
+                     CudaQueue& queue) { cuda::embed(queue.stream(), params, keeps_rows); });
 }
 
 void CudaBackend::run_layer_norm(Stream& stream, const cpu::LayerNormParams& params) {

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/attention_work.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/library_products.h"
 #include "kernels/cuda/log_probs.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/round_rows.h"
@@ -40,7 +41,8 @@ int64_t CudaBackend::scratch_bytes(const WorkSizes& sizes) const {
   bytes = std::max(bytes, sizes.routed_rows * cuda::route_scratch_bytes(sizes.router));
   bytes = std::max(bytes, cuda::log_probs_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
   bytes = std::max(bytes, cuda::sample_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
-  return cuda::CudaQueue::grown_scratch(bytes);
+  const int64_t library = library_ == nullptr ? 0 : cuda::LibraryProducts::kWorkspaceBytes;
+  return cuda::CudaQueue::grown_scratch(bytes) + library;
 }
 
 }  // namespace switchyard

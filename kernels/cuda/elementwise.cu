@@ -47,7 +47,7 @@ __device__ float element_of(const void* data, DType dtype, int64_t index) {
   return dtype == DType::kF16 ? widen_f16(bits) : widen_bf16(bits);
 }
 
-__global__ void embed_kernel(cpu::EmbedParams params) {
+__global__ void embed_kernel(cpu::EmbedParams params, bool keeps_rows) {
   const int64_t width = params.table.spec.cols;
   const int64_t item = thread_number();
   if (item >= params.num_tokens * width) return;
@@ -57,7 +57,8 @@ __global__ void embed_kernel(cpu::EmbedParams params) {
   float out = cpu::kNan;
   if (id >= 0 && id < params.table.spec.rows) {
     constexpr int64_t kPanel = cpu::kPanelWidth;
-    const int64_t index = (id / kPanel * width + i) * kPanel + id % kPanel;
+    const int64_t index =
+        keeps_rows ? id * width + i : (id / kPanel * width + i) * kPanel + id % kPanel;
     out = element_of(params.table.data, params.table.spec.dtype, index) * params.scale;
   }
   if (params.position_table != nullptr) {
@@ -165,8 +166,8 @@ void sinusoidal_positions(cudaStream_t stream, const cpu::SinusoidalPositionsPar
               params, frequencies);
 }
 
-void embed(cudaStream_t stream, const cpu::EmbedParams& params) {
-  launch_each(embed_kernel, params.num_tokens * params.table.spec.cols, stream, params);
+void embed(cudaStream_t stream, const cpu::EmbedParams& params, bool keeps_rows) {
+  launch_each(embed_kernel, params.num_tokens * params.table.spec.cols, stream, params, keeps_rows);
 }
 
 void clamp(cudaStream_t stream, const cpu::ClampParams& params) {

@@ -18,7 +18,8 @@ namespace switchyard::cuda {
 /// `frequencies` [width / 2] is cpu::sinusoidal_frequencies in device memory.
 void sinusoidal_positions(cudaStream_t stream, const cpu::SinusoidalPositionsParams& params,
                           const float* frequencies);
-void embed(cudaStream_t stream, const cpu::EmbedParams& params);
+/// `keeps_rows`: the table is row-major and not in panels.
+void embed(cudaStream_t stream, const cpu::EmbedParams& params, bool keeps_rows);
 void clamp(cudaStream_t stream, const cpu::ClampParams& params);
 void rope_table(cudaStream_t stream, const cpu::RopeTableParams& params);
 void rope(cudaStream_t stream, const cpu::RopeParams& params);

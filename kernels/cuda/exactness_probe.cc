@@ -51,7 +51,7 @@ class Probe {
                           inputs};
     x_ = queue.upload(random_numbers(kMostRows * inputs));
     // Any numbers are packed panels of some matrix.
-    const int64_t count = packed_bytes(spec, arithmetic) / size_of(spec.dtype);
+    const int64_t count = packed_bytes(spec, {.arithmetic = arithmetic}) / size_of(spec.dtype);
     weight_ = {spec,
                const_cast<uint16_t*>(queue.upload(rounded(random_numbers(count), arithmetic)))};
   }

@@ -53,13 +53,30 @@ void pack_quantized(CudaQueue& queue, const void* host_rows, int64_t first_row, 
 
 }  // namespace
 
-std::string_view packing_name(Arithmetic) { return "panel32-1"; }
+bool is_library_weight(const WeightSpec& spec, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kFp32 || spec.quantization.is_on()) return false;
+  // Rounded rows are written 8 numbers at a time.
+  return spec.cols % 8 == 0 &&
+         spec.dtype == (arithmetic == Arithmetic::kBf16 ? DType::kBF16 : DType::kF16);
+}
 
-int64_t packed_bytes(const WeightSpec& spec, Arithmetic) { return cpu::packed_bytes(spec); }
+std::string_view packing_name(const PackingForm& form) {
+  return form.is_fast ? "rows-1" : "panel32-1";
+}
+
+int64_t packed_bytes(const WeightSpec& spec, const PackingForm& form) {
+  return form.keeps_rows(spec) ? align_up(spec.source_bytes()) : cpu::packed_bytes(spec);
+}
 
 void pack_rows(CudaQueue& queue, const void* host_rows, int64_t first_row, int64_t num_rows,
-               const Weight& weight, Arithmetic) {
+               const Weight& weight, const PackingForm& form) {
   const WeightSpec& spec = weight.spec;
+  if (form.keeps_rows(spec)) {
+    const int64_t row_bytes = spec.source_row_bytes();
+    queue.copy_to_device(host_rows, static_cast<char*>(weight.data) + first_row * row_bytes,
+                         num_rows * row_bytes);
+    return;
+  }
   if (spec.quantization.is_on()) {
     return pack_quantized(queue, host_rows, first_row, num_rows, weight);
   }

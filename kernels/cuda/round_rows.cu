@@ -40,7 +40,10 @@ __global__ void round_kernel(JobBatch<RoundJob> batch) {
   const uint4 rounded =
       make_uint4(Numbers::pack(inputs[0], inputs[1]), Numbers::pack(inputs[2], inputs[3]),
                  Numbers::pack(inputs[4], inputs[5]), Numbers::pack(inputs[6], inputs[7]));
-  const int64_t place = rounded_place(row, int64_t{column} * 8, per_row / kPieces);
+  if (job.is_row_major && (row >= job.num_rows || int64_t{column} * 8 >= job.cols)) return;
+  const int64_t place = job.is_row_major
+                            ? row * job.cols + int64_t{column} * 8
+                            : rounded_place(row, int64_t{column} * 8, per_row / kPieces);
   *reinterpret_cast<uint4*>(job.out + place) = rounded;
 }
 

@@ -42,7 +42,8 @@ struct RoundJob {
   int64_t x_stride = 0;      // from one row to the next
   int64_t num_rows = 0;
   int64_t cols = 0;
-  uint16_t* out = nullptr;  // [row tiles][depth tiles] tiles; zero where there is no number
+  uint16_t* out = nullptr;    // [row tiles][depth tiles] tiles; zero where there is no number
+  bool is_row_major = false;  // instead: [num_rows, cols], cols a multiple of 8
   int64_t first_block = 0;
 };
 

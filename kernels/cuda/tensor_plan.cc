@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "kernels/base/error.h"
+#include "kernels/cuda/library_products.h"
+#include "kernels/cuda/packing.h"
 
 namespace switchyard::cuda {
 namespace {
@@ -17,7 +19,7 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t align(int64_t bytes) { return divide_up(bytes, 256) * 256; }
 
 bool is_by_warpgroups(TensorForm form) {
-  return form != TensorForm::kFew && form != TensorForm::kMany;
+  return form != TensorForm::kFew && form != TensorForm::kMany && form != TensorForm::kLibrary;
 }
 
 int64_t rows_of_tile(TensorForm form) {
@@ -31,6 +33,8 @@ int64_t rows_of_tile(TensorForm form) {
       return 128;
     case TensorForm::kWarpgroups256:
       return 256;
+    case TensorForm::kLibrary:
+      break;
   }
   return 0;
 }
@@ -45,6 +49,9 @@ DType type_of(Arithmetic arithmetic) {
 
 TensorForm form_of(const cpu::HostMatmul& job, const ProductMethod& method) {
   const WeightSpec& spec = job.w.spec;
+  if (method.library != nullptr && is_library_weight(spec, method.arithmetic)) {
+    return TensorForm::kLibrary;
+  }
   if (job.num_rows <= kFewTensorRows) return TensorForm::kFew;
   if (method.many_rows == ManyRows::kWarps) return TensorForm::kMany;
   if (spec.quantization.is_on()) {
@@ -102,13 +109,14 @@ void TensorPlan::add(const TensorProduct& product, Entry& entry) {
   job.job = product.job;
   if (job.job.x_stride == 0) job.job.x_stride = spec.cols;
   if (job.job.out_stride == 0) job.job.out_stride = spec.rows;
+  if (entry.form == TensorForm::kLibrary) return add_to_library(product, entry);
   if (spec.quantization.is_on()) job.layout = cpu::layout_of(spec);
   job.segments = tensor_segments(spec.rows, spec.cols);
   job.row_tiles = divide_up(job.job.num_rows, rows_of_tile(entry.form));
   job.form = product.form;
   const bool is_rounded = is_by_warpgroups(entry.form);
   SWITCHYARD_CHECK(is_rounded || !product.has_rounded);
-  if (is_rounded && !product.has_rounded) entry.rounding = rounding_of(job.job);
+  if (is_rounded && !product.has_rounded) entry.rounding = rounding_of(job.job, false);
   const int64_t floats = job.segments.count * job.job.num_rows * spec.rows;
   if (shares_sums(entry.form, job.segments, floats)) {
     job.sharing_blocks = job.segments.count;
@@ -116,6 +124,16 @@ void TensorPlan::add(const TensorProduct& product, Entry& entry) {
   }
   entry.makes_units =
       product.wants_units && is_rounded && entry.partial_at < 0 && has_whole_units(product);
+}
+
+/// Its sums are those of one segment, which are joined where something stands behind them.
+void TensorPlan::add_to_library(const TensorProduct& product, Entry& entry) {
+  const cpu::HostMatmul& job = product.job;
+  entry.job.segments = {1, job.w.spec.cols};
+  entry.rounding = rounding_of(entry.job.job, true);
+  const bool is_plain = job.bias == nullptr && job.activation == Activation::kNone &&
+                        job.scale == 1.0f && job.residual == nullptr;
+  if (!is_plain) entry.partial_at = place(job.num_rows * job.w.spec.rows * size_of(DType::kF32));
 }
 
 /// Few rows share; many only where all tiles of the call leave multiprocessors idle, and not for
@@ -129,16 +147,16 @@ bool TensorPlan::shares_sums(TensorForm form, const TensorSegments& segments, in
 }
 
 /// Rows that several weights take (queries, keys and values) are rounded once.
-int64_t TensorPlan::rounding_of(const cpu::HostMatmul& job) {
+int64_t TensorPlan::rounding_of(const cpu::HostMatmul& job, bool is_row_major) {
   const int64_t cols = job.w.spec.cols;
   for (size_t i = 0; i < roundings_.size(); ++i) {
     const RoundJob& known = roundings_[i].job;
     if (known.x == job.x && known.x_stride == job.x_stride && known.num_rows == job.num_rows &&
-        known.cols == cols) {
+        known.cols == cols && known.is_row_major == is_row_major) {
       return static_cast<int64_t>(i);
     }
   }
-  roundings_.push_back({{job.x, job.x_stride, job.num_rows, cols, nullptr},
+  roundings_.push_back({{job.x, job.x_stride, job.num_rows, cols, nullptr, is_row_major},
                         place(rounded_bytes(job.num_rows, cols))});
   return static_cast<int64_t>(roundings_.size()) - 1;
 }
@@ -196,6 +214,10 @@ void TensorPlan::run(CudaQueue& queue, void* scratch) {
 
 void TensorPlan::launch(CudaQueue& queue, const Kind& kind, std::vector<TensorJob>& members) const {
   const auto [form, codes, dtype] = kind;
+  if (form == TensorForm::kLibrary) {
+    for (const TensorJob& job : members) multiply_by_library(queue, job);
+    return;
+  }
   const bool is_plain = codes == cpu::CodeForm::kNone;
   TensorBatch batch{make_batch(queue, members,
                                [form = form](const TensorJob& job) {
@@ -211,6 +233,19 @@ void TensorPlan::launch(CudaQueue& queue, const Kind& kind, std::vector<TensorJo
   tensor_products_quantized(queue.stream(), batch, codes);
 }
 
+void TensorPlan::multiply_by_library(CudaQueue& queue, const TensorJob& job) const {
+  const cpu::HostMatmul& product = job.job;
+  const bool is_plain = job.partial == nullptr;
+  method_.library->multiply(queue.stream(), method_.arithmetic,
+                            {.weights = product.w.data,
+                             .rows = job.rounded,
+                             .num_rows = product.num_rows,
+                             .n = product.w.spec.rows,
+                             .k = product.w.spec.cols,
+                             .out = is_plain ? product.out : job.partial,
+                             .out_stride = is_plain ? product.out_stride : product.w.spec.rows});
+}
+
 TensorSegments tensor_segments(int64_t n, int64_t k) {
   constexpr int64_t kLeastDepth = 256;
   const int64_t tiles = std::max<int64_t>(1, divide_up(n, kTensorOutputs));
@@ -224,6 +259,10 @@ TensorSegments tensor_segments(int64_t n, int64_t k) {
 int64_t tensor_scratch_bound(const WeightSpec& spec, int64_t rows, int64_t jobs,
                              const ProductMethod& method) {
   const int64_t used = std::min(jobs, rows);
+  if (method.library != nullptr && is_library_weight(spec, method.arithmetic)) {
+    const int64_t tiles = rounded_bytes(rows + used * (kRoundedRows - 1), spec.cols);
+    return align(tiles + rows * spec.rows * size_of(DType::kF32) + 2 * used * 256);
+  }
   const int64_t segments = tensor_segments(spec.rows, spec.cols).count;
   const int64_t few = std::min(rows, used * kFewTensorRows);
   int64_t bytes = used * 256;

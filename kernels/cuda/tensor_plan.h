@@ -66,10 +66,12 @@ class TensorPlan {
 
   void add(const TensorProduct& product, Entry& entry);
   bool shares_sums(TensorForm form, const TensorSegments& segments, int64_t floats);
-  int64_t rounding_of(const cpu::HostMatmul& job);
+  void add_to_library(const TensorProduct& product, Entry& entry);
+  int64_t rounding_of(const cpu::HostMatmul& job, bool is_row_major);
   int64_t place(int64_t bytes);
   static Kind kind_of(const Entry& entry);
   void launch(CudaQueue& queue, const Kind& kind, std::vector<TensorJob>& members) const;
+  void multiply_by_library(CudaQueue& queue, const TensorJob& job) const;
 
   const ProductMethod method_;
   int64_t bytes_ = 0;

@@ -36,10 +36,13 @@ enum class ManyRows : uint8_t {
 /// Of GPUs that have wgmma: later ones do not.
 inline constexpr int kWarpgroupCapability = 90;
 
+class LibraryProducts;
+
 /// How products are computed.
 struct ProductMethod {
   Arithmetic arithmetic = Arithmetic::kFp32;
   ManyRows many_rows = ManyRows::kWarps;
+  LibraryProducts* library = nullptr;  // of fast classes: multiplies what it can
 };
 
 /// Computes products that do not depend on each other, from packed panels (kernels/cpu/packing.h).
@@ -72,6 +75,7 @@ enum class TensorForm : uint8_t {
   kWarpgroups64,   ///< so many, by warpgroups
   kWarpgroups128,  ///< "
   kWarpgroups256,  ///< "; only for weights of one segment
+  kLibrary,        ///< all at once, by LibraryProducts
 };
 
 /// A job as kernels see it.

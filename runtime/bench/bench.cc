@@ -148,6 +148,8 @@ std::vector<int64_t> zipf_counts(int64_t total, int64_t count, double skew) {
 }
 
 double unit_roundoff(std::string_view arithmetic_class) {
+  constexpr std::string_view kFast = "-fast";
+  if (arithmetic_class.ends_with(kFast)) arithmetic_class.remove_suffix(kFast.size());
   if (arithmetic_class.ends_with("bf16")) return 0x1p-8;
   if (arithmetic_class.ends_with("fp16")) return 0x1p-11;
   return 0x1p-24;

@@ -365,7 +365,7 @@ TEST(OptionTable, BadValuesNameOptionValueAndExpectation) {
                                                         {"--top-logprobs", "99999999999999999999"},
                                                         {"--exchange-timeout", "nan"},
                                                         {"--exchange-timeout", "-1"},
-                                                        {"--numerics", "fast"},
+                                                        {"--numerics", "fp8"},
                                                         {"--strict-seed", "-1"},
                                                         {"--capacity-fraction", "inf"},
                                                         {"--capacity-fraction", "0.5x"},
