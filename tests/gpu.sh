@@ -90,14 +90,13 @@ part_sanitizer() {
 # Experts of one row to 2,048 in the models' own arithmetic, and of one model in fp32, the CPU's.
 part_bench() {
   local preset
-  for preset in mixtral_8x7b moe_207b olmoe_1b_7b deepseek_v3; do
+  for preset in mixtral_8x7b moe_207b olmoe_1b_7b deepseek_moe_16b deepseek_v3; do
     program bench experts --preset "$preset" --rows 1,4,16,64,128,256,512,1024,2048 \
       --output "$out/experts_$preset.json"
   done
   program bench experts --preset mixtral_8x7b --numerics fast --rows 1,16,64,256,512,1024,2048
   program bench experts --preset mixtral_8x7b --numerics cpu-fp32 --rows 1,16,256
   program bench experts --preset gpt_oss_120b --rows 1,16,256,2048
-  program bench experts --preset deepseek_v3 --layers 4 --rows 1,16,256,2048
   program bench experts --preset mixtral_8x7b --expert-dtype int4 --rows 1,16,256,2048
   program bench limits attention all-to-all --preset mixtral_8x7b --contexts 512,4096 \
     --batches 1,32,128 --output "$out/bench.json"
