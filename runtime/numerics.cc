@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernels/base/error.h"
+#include "kernels/base/log.h"
 #include "kernels/quantization.h"
 #include "runtime/checkpoint/given_codes.h"
 #include "runtime/model_weights.h"
@@ -143,14 +144,24 @@ NumericsId agree_on_numerics(const std::string& requested, Backend& backend,
   const std::vector<ArithmeticClass> own = backend.arithmetic_classes();
   const std::vector<std::string> names_of_ranks = control.all_gather(names_of(own), kLabel);
   NumericsId id;
-  control.agree(
-      [&] {
-        check_matrix_types(checkpoint);
-        const ArithmeticClass chosen = choose_class(requested, own, names_of_ranks, checkpoint);
-        backend.use(chosen);
-        id.arithmetic_class = chosen.name;
-      },
-      kLabel);
+  const auto use = [&](const std::string& asked) {
+    control.agree(
+        [&] {
+          check_matrix_types(checkpoint);
+          const ArithmeticClass chosen = choose_class(asked, own, names_of_ranks, checkpoint);
+          backend.use(chosen);
+          id.arithmetic_class = chosen.name;
+        },
+        kLabel);
+  };
+  try {
+    use(requested);
+  } catch (const AgreedError& error) {
+    // A device that cannot keep what its class promises says so when it is asked to use it.
+    if (requested != "auto" || error.kind() != ErrorKind::kResource) throw;
+    if (control.rank() == 0) log_warning(error.what(), "; computing in cpu-fp32");
+    use("cpu-fp32");
+  }
   id.weight_type = weight_type_text(checkpoint.config);
   id.kv_type = name_of(backend.key_value_type());
   id.wire_type = "fp32";

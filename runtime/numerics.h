@@ -32,8 +32,9 @@ void quantize_as_asked(const WeightQuantization& asked, const std::string& model
 /// name, "bf16", "fp16", "bf16-fast" or "fp16-fast" for the one of the ranks' GPUs with such
 /// operands, "fast" for the fast one of the matrices' type, or "auto": of the exact classes that
 /// all ranks have, the one of the type that all matrices of the checkpoint have, which so loses
-/// nothing of them; else cpu-fp32. The matrices of a converted checkpoint decide by how they are
-/// packed. Collective. Throws AgreedError(kUsage) naming the ranks that lack a class.
+/// nothing of them; else, and where a device finds that it cannot keep its class' promise,
+/// cpu-fp32. The matrices of a converted checkpoint have to be packed for the class. Collective.
+/// Throws AgreedError(kUsage) naming the ranks that lack a class.
 NumericsId agree_on_numerics(const std::string& requested, Backend& backend,
                              const Checkpoint& checkpoint, ControlChannel& control);
 

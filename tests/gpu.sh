@@ -70,8 +70,11 @@ part_kernels() {
 }
 
 part_program() {
-  LD_LIBRARY_PATH="$carry/lib:${LD_LIBRARY_PATH:-}" tests/end_to_end/gpu_bytes_test.sh \
-    "$root/$carry/switchyard" "$root/$carry/switchyard" "$root/tests/data"
+  local what
+  for what in bytes classes; do
+    LD_LIBRARY_PATH="$carry/lib:${LD_LIBRARY_PATH:-}" "tests/end_to_end/gpu_${what}_test.sh" \
+      "$root/$carry/switchyard" "$root/$carry/switchyard" "$root/tests/data"
+  done
 }
 
 part_sanitizer() {

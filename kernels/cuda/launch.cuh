@@ -4,6 +4,8 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "kernels/cuda/cuda_error.h"
@@ -17,6 +19,27 @@ struct LaunchShape {
   size_t shared_bytes = 0;
 };
 
+/// What kernels were allowed on each GPU, so that the driver is asked once, and never for less than
+/// another thread is about to use. Thread-safe.
+class SharedBytesAllowed {
+ public:
+  /// Calls allow() where `kernel` has been allowed less on the calling thread's GPU.
+  template <typename Allow>
+  void raise(const void* kernel, size_t bytes, const Allow& allow) {
+    int device = 0;
+    check_cuda(cudaGetDevice(&device), "finding the GPU in use");
+    const std::lock_guard lock(mutex_);
+    size_t& allowed = bytes_[{device, kernel}];
+    if (bytes <= allowed) return;
+    allow();
+    allowed = bytes;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<int, const void*>, size_t> bytes_;  // guarded by mutex_
+};
+
 /// A block has 48 KiB without being asked, what a kernel declares for itself included, which is
 /// less than a third of it in every kernel here. More has to be allowed for each kernel.
 inline constexpr size_t kDefaultSharedBytes = 32 * 1024;
@@ -28,9 +51,12 @@ void launch(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t st
             Args&&... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   if (shape.shared_bytes > kDefaultSharedBytes) {
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shape.shared_bytes)),
-               "allowing a kernel its shared memory");
+    static SharedBytesAllowed allowed;  // of kernels with these parameters
+    allowed.raise(reinterpret_cast<const void*>(kernel), shape.shared_bytes, [&] {
+      check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shape.shared_bytes)),
+                 "allowing a kernel its shared memory");
+    });
   }
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
