@@ -4,6 +4,8 @@
 
 #include <cublas_v2.h>
 
+#include "kernels/base/error.h"
+
 namespace switchyard::cuda {
 
 /// The functions that are used, as cublas_v2.h declares them.
@@ -18,6 +20,12 @@ struct CublasLibrary {
                              int ldb, const void* beta, void* c, cudaDataType_t c_type, int ldc,
                              cublasComputeType_t compute, cublasGemmAlgo_t algorithm) = nullptr;
 };
+
+/// Throws Error(kResource) saying `what` unless a call succeeded.
+inline void check_cublas(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail_resource(what, ": cuBLAS gave status ", static_cast<int>(status));
+}
 
 /// Null where the machine has no cuBLAS of the toolkit's major version. Thread-safe.
 const CublasLibrary* cublas_library();

@@ -14,6 +14,7 @@
 namespace switchyard {
 namespace {
 
+using cuda::check_cublas;
 using cuda::check_cuda;
 
 /// Large enough that starting and ending a product take no part of it: 8192 cubed is 1.5 ms of an
@@ -21,11 +22,6 @@ using cuda::check_cuda;
 constexpr int64_t kDefaultExtent = 8192;
 /// Five times an H100's second-level cache.
 constexpr int64_t kDefaultBytes = int64_t{256} << 20;
-
-void check_cublas(cublasStatus_t status, const char* what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail_resource(what, ": cuBLAS gave status ", static_cast<int>(status));
-}
 
 /// A stream with two events around what is timed.
 class Timer {

@@ -15,11 +15,6 @@ const CublasLibrary& found_library() {
   return *library;
 }
 
-void check_cublas(cublasStatus_t status, const char* what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail_resource("cuBLAS failed at ", what, ": status ", static_cast<int>(status));
-}
-
 }  // namespace
 
 LibraryProducts::LibraryProducts() : library_(found_library()) {}
@@ -32,8 +27,8 @@ cublasHandle_t LibraryProducts::handle_of(cudaStream_t stream) {
   const std::lock_guard lock(mutex_);
   cublasHandle_t& handle = handles_[stream];
   if (handle == nullptr) {
-    check_cublas(library_.create(&handle), "starting");
-    check_cublas(library_.set_stream(handle, stream), "taking a stream");
+    check_cublas(library_.create(&handle), "starting cuBLAS");
+    check_cublas(library_.set_stream(handle, stream), "giving cuBLAS a stream");
   }
   return handle;
 }
@@ -50,7 +45,7 @@ void LibraryProducts::multiply(cudaStream_t stream, Arithmetic arithmetic,
                                  &one, product.weights, type, k, product.rows, type, k, &zero,
                                  product.out, CUDA_R_32F, static_cast<int>(product.out_stride),
                                  CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-               "multiplying");
+               "multiplying matrices");
 }
 
 }  // namespace switchyard::cuda
