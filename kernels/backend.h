@@ -63,6 +63,8 @@ class Backend {
   /// and the first page is laid out, for their forms depend on it. Throws Error(kUsage) if the
   /// device lacks it.
   virtual void use(const ArithmeticClass& chosen);
+  /// Whether grouped_ffn() takes offsets in device memory in the class in use.
+  virtual bool takes_device_offsets() const { return true; }
   /// As which type keys and values are stored.
   virtual DType key_value_type() const { return DType::kF32; }
 
@@ -145,6 +147,8 @@ class Backend {
   virtual void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) = 0;
   virtual void gather_rows(Stream& stream, const GatherRowsArgs& args) = 0;
   virtual void scatter_rows(Stream& stream, const ScatterRowsArgs& args) = 0;
+  virtual void place_copies(Stream& stream, const PlaceCopiesArgs& args) = 0;
+  virtual void group_arrivals(Stream& stream, const GroupArrivalsArgs& args) = 0;
   virtual void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) = 0;
   virtual void combine(Stream& stream, const CombineArgs& args) = 0;
   virtual void log_probs(Stream& stream, const LogProbsArgs& args) = 0;

@@ -17,6 +17,7 @@
 #include "kernels/cpu/layer_norm.h"
 #include "kernels/cpu/log_probs.h"
 #include "kernels/cpu/matmul_driver.h"
+#include "kernels/cpu/padded_slots.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
 #include "kernels/cpu/route.h"
@@ -47,6 +48,8 @@ class CheckedBackend : public Backend, protected AddressResolver {
   void apply_capacity(Stream& stream, const ApplyCapacityArgs& args) final;
   void gather_rows(Stream& stream, const GatherRowsArgs& args) final;
   void scatter_rows(Stream& stream, const ScatterRowsArgs& args) final;
+  void place_copies(Stream& stream, const PlaceCopiesArgs& args) final;
+  void group_arrivals(Stream& stream, const GroupArrivalsArgs& args) final;
   void grouped_ffn(Stream& stream, const GroupedFfnArgs& args) final;
   void combine(Stream& stream, const CombineArgs& args) final;
   void log_probs(Stream& stream, const LogProbsArgs& args) final;
@@ -69,6 +72,8 @@ class CheckedBackend : public Backend, protected AddressResolver {
   virtual void run_route(Stream& stream, const cpu::RouteParams& params) = 0;
   virtual void run_gather_rows(Stream& stream, const cpu::CopyRowsParams& params) = 0;
   virtual void run_scatter_rows(Stream& stream, const cpu::CopyRowsParams& params) = 0;
+  virtual void run_place_copies(Stream& stream, const cpu::PlaceCopiesParams& params) = 0;
+  virtual void run_group_arrivals(Stream& stream, const cpu::GroupArrivalsParams& params) = 0;
   virtual void run_combine(Stream& stream, const cpu::CombineParams& params) = 0;
   virtual void run_log_probs(Stream& stream, const cpu::LogProbsParams& params) = 0;
   virtual void run_find_non_finite(Stream& stream, const cpu::FindNonFiniteParams& params) = 0;

@@ -36,6 +36,33 @@ void check_router(const Arguments& check, const RouteArgs& args) {
                 "is the sparse mixer, which chooses 2 by their logits, without groups and bias");
 }
 
+/// The parts of slots of equal size.
+cpu::SlotLayout check_slots(const Arguments& check, const PaddedSlots& slots) {
+  check.rank("slots", slots.rows, 2);
+  const int64_t rows = slots.rows.shape[0];
+  check.require(slots.num_ranks >= 1 && rows % slots.num_ranks == 0, "slots",
+                "are not of one size");
+  check.require(slots.header_rows >= 0 && slots.header_rows <= slots.slot_rows(), "header_rows",
+                "are not in the slots");
+  return {.rows = check.f32("slots", slots.rows, {rows, slots.rows.shape[1]}),
+          .num_ranks = slots.num_ranks,
+          .slot_rows = slots.slot_rows(),
+          .header_rows = slots.header_rows,
+          .width = slots.rows.shape[1]};
+}
+
+/// Offsets that the host does not know.
+const int32_t* check_device_offsets(const Arguments& check, const GroupedFfnArgs& args) {
+  const auto groups = static_cast<int64_t>(args.experts.size());
+  check.require(args.row_offsets.empty(), "row_offsets", "stand beside device_offsets");
+  for (const ExpertWeights& expert : args.experts) {
+    check.require(
+        expert.up.spec == args.experts[0].up.spec && expert.down.spec == args.experts[0].down.spec,
+        "experts", "are not of one shape, as device_offsets need");
+  }
+  return check.i32("device_offsets", args.device_offsets, {groups + 1});
+}
+
 }  // namespace
 
 void CheckedBackend::glu(Stream& stream, const GluArgs& args) {
@@ -98,6 +125,37 @@ void CheckedBackend::apply_capacity(Stream& stream, const ApplyCapacityArgs& arg
   run_apply_capacity(stream, params, args.batches);
 }
 
+void CheckedBackend::place_copies(Stream& stream, const PlaceCopiesArgs& args) {
+  const Arguments check = arguments("place_copies");
+  cpu::PlaceCopiesParams params;
+  params.num_copies = args.topk_idx.shape.num_elements();
+  params.num_experts = args.instance_of_expert.shape.num_elements();
+  params.slots = check_slots(check, args.slots);
+  check.require(params.slots.header_rows + params.num_copies <= params.slots.slot_rows, "slots",
+                "have too few rows");
+  params.topk_idx = check.i32("topk_idx", args.topk_idx, args.topk_idx.shape);
+  params.instance_of_expert =
+      check.i32("instance_of_expert", args.instance_of_expert, {params.num_experts});
+  params.first_instance =
+      check.i32("first_instance", args.first_instance, {params.slots.num_ranks + 1});
+  params.places = check.i32("places", args.places, {params.num_copies});
+  run_place_copies(stream, params);
+}
+
+void CheckedBackend::group_arrivals(Stream& stream, const GroupArrivalsArgs& args) {
+  const Arguments check = arguments("group_arrivals");
+  cpu::GroupArrivalsParams params;
+  params.slots = check_slots(check, args.slots);
+  params.num_rows = args.slots.num_payload_rows();
+  params.num_instances = args.row_offsets.shape.num_elements() - 1;
+  check.require(params.num_instances >= 0 &&
+                    params.num_instances <= params.slots.header_rows * params.slots.width,
+                "row_offsets", "are not those of the headers' instances");
+  params.row_offsets = check.i32("row_offsets", args.row_offsets, {params.num_instances + 1});
+  params.grouped_from = check.i32("grouped_from", args.grouped_from, {params.num_rows});
+  run_group_arrivals(stream, params);
+}
+
 void CheckedBackend::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
   const Arguments check = arguments("grouped_ffn");
   check.rank("rows", args.rows, 2);
@@ -105,7 +163,10 @@ void CheckedBackend::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
   const int64_t rows = args.rows.shape[0];
   const int64_t width = args.rows.shape[1];
   const int64_t hidden_width = args.hidden.shape[1];
-  check.group_offsets(args.row_offsets, static_cast<int64_t>(args.experts.size()), rows);
+  const bool is_counted_on_device = args.device_offsets.data != nullptr;
+  if (!is_counted_on_device) {
+    check.group_offsets(args.row_offsets, static_cast<int64_t>(args.experts.size()), rows);
+  }
   check.disjoint("out", args.out, "rows", args.rows);
   check_form(check, args.form);
   auto call = std::make_shared<cpu::GroupedFfnCall>();
@@ -126,10 +187,16 @@ void CheckedBackend::grouped_ffn(Stream& stream, const GroupedFfnArgs& args) {
   host.hidden_width = hidden_width;
   host.out = check.f32("out", args.out, {rows, width});
   host.row_offsets = call->row_offsets.data();
+  if (is_counted_on_device) {
+    check.require(takes_device_offsets(), "device_offsets", "are not for this class");
+    call->device_offsets = check_device_offsets(check, args);
+    host.row_offsets = nullptr;
+  }
   host.experts = call->experts.data();
   host.num_groups = static_cast<int64_t>(call->experts.size());
   host.form = args.form;
-  if (rows == 0) return;
+  call->num_rows = rows;
+  if (rows == 0 || host.num_groups == 0) return;
   run_grouped_ffn(stream, std::move(call));
 }
 

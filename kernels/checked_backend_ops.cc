@@ -128,7 +128,9 @@ void CheckedBackend::scatter_rows(Stream& stream, const ScatterRowsArgs& args) {
   const int64_t count = args.index.shape[0];
   check.disjoint("out", args.out, "x", args.x);
   cpu::CopyRowsParams params;
-  params.from = check.f32("x", args.x, {count, width});
+  check.require(args.copies >= 1 && count % args.copies == 0, "copies", "do not divide the index");
+  params.copies = args.copies;
+  params.from = check.f32("x", args.x, {count / args.copies, width});
   params.to = check.f32("out", args.out, {args.out.shape[0], width});
   params.index = check.i32("index", args.index, {count});
   params.count = count;

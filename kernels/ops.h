@@ -332,30 +332,71 @@ struct ApplyCapacityArgs {
   TensorView slots;  // [T, k] int32 out: slot in its expert, also of dropped choices; -1: masked
 };
 
-/// out[i] = x[index[i]].
+/// As an index: the row is left out.
+inline constexpr int32_t kNoRow = -1;
+
+/// out[i] = x[index[i]]; where that is kNoRow, out[i] stays as it is.
 struct GatherRowsArgs {
   TensorView x;      // [*, D]
   TensorView index;  // [n] int32
   TensorView out;    // [n, D]
 };
 
-/// out[index[i]] = x[i]; no index stands twice.
+/// out[index[i]] = x[i / copies], without those whose index is kNoRow; no other stands twice.
 struct ScatterRowsArgs {
-  TensorView x;      // [n, D]
+  TensorView x;      // [n / copies, D]
   TensorView index;  // [n] int32
   TensorView out;    // [*, D]
+  int64_t copies = 1;
+};
+
+/// Slots of equal size, one for each rank, in which the rows of an exchange travel when nobody but
+/// the device counts them. A slot begins with header_rows rows that hold, as int32, how many rows
+/// go to each of the receiver's instances of experts; these rows follow by ascending instance; what
+/// stands behind them means nothing.
+struct PaddedSlots {
+  TensorView rows;  // [ranks * slot_rows, D]
+  int64_t num_ranks = 0;
+  int64_t header_rows = 0;
+
+  /// Rows of D numbers that hold the counts of so many instances.
+  static int64_t header_rows_for(int64_t instances, int64_t width) {
+    return (instances + width - 1) / width;
+  }
+  int64_t slot_rows() const { return rows.shape[0] / num_ranks; }
+  /// Rows besides the headers.
+  int64_t num_payload_rows() const { return rows.shape[0] - num_ranks * header_rows; }
+};
+
+/// Finds a row in the slots for each choice of a step, by a stable counting sort over instances,
+/// and writes the headers.
+struct PlaceCopiesArgs {
+  TensorView topk_idx;            // [T, k] int32 experts, -1: none. T may be 0
+  TensorView instance_of_expert;  // [E] int32; instances are numbered rank by rank
+  TensorView first_instance;      // [ranks + 1] int32: those of rank r end where r + 1 begins
+  PaddedSlots slots;              // slot_rows >= header_rows + T * k
+  TensorView places;              // [T * k] int32 out: in slots.rows; kNoRow: none
+};
+
+/// Groups the rows that arrived in the slots of all ranks by instance, within it by rank.
+struct GroupArrivalsArgs {
+  PaddedSlots slots;        // slot r came from rank r
+  TensorView row_offsets;   // [instances of this rank + 1] int32 out
+  TensorView grouped_from;  // [num_payload_rows] int32 out: in slots.rows, kNoRow behind the last
 };
 
 /// For each group g: rows [row_offsets[g], row_offsets[g + 1]) pass through experts[g]:
 /// out = down(form(up(rows))). Numbers as MatmulArgs; empty groups are allowed, and experts of
-/// different F.
+/// different F. With offsets in device memory, which the host does not know, all experts are of one
+/// shape and type, and n is what the last offset may be at most.
 struct GroupedFfnArgs {
   TensorView rows;                     // [n, D]
-  std::vector<int64_t> row_offsets;    // [groups + 1]
+  std::vector<int64_t> row_offsets;    // [groups + 1]; empty with device_offsets
   std::vector<ExpertWeights> experts;  // [groups], the table of slots
   FfnForm form;
-  TensorView hidden;  // workspace: [n, rows of the largest `up` or more]
-  TensorView out;     // [n, D], must not overlap rows
+  TensorView hidden;               // workspace: [n, rows of the largest `up` or more]
+  TensorView out;                  // [n, D], must not overlap rows
+  TensorView device_offsets = {};  // [groups + 1] int32, or empty
 };
 
 /// out[t] = residual[t] + sum over j of topk_weights[t, j] * expert_rows[t * k + j], without the

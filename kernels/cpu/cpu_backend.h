@@ -53,6 +53,8 @@ class CpuBackendBase : public CheckedBackend {
   void run_route(Stream& stream, const cpu::RouteParams& params) final;
   void run_gather_rows(Stream& stream, const cpu::CopyRowsParams& params) final;
   void run_scatter_rows(Stream& stream, const cpu::CopyRowsParams& params) final;
+  void run_place_copies(Stream& stream, const cpu::PlaceCopiesParams& params) final;
+  void run_group_arrivals(Stream& stream, const cpu::GroupArrivalsParams& params) final;
   void run_combine(Stream& stream, const cpu::CombineParams& params) final;
   void run_log_probs(Stream& stream, const cpu::LogProbsParams& params) final;
   void run_find_non_finite(Stream& stream, const cpu::FindNonFiniteParams& params) final;

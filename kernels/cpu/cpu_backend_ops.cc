@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/base/error.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/enqueue.h"
 
@@ -18,7 +19,15 @@ void compute_matmuls(OpContext& context, const std::vector<cpu::HostMatmul>& job
 
 void compute_grouped_ffn(OpContext& context,
                          const std::shared_ptr<const cpu::GroupedFfnCall>& call) {
-  cpu::grouped_ffn(context.kernels, context.pool, context.matmul_scratch(), call->args);
+  cpu::HostGroupedFfn args = call->args;
+  std::vector<int64_t> offsets;
+  if (call->device_offsets != nullptr) {
+    offsets.assign(call->device_offsets, call->device_offsets + args.num_groups + 1);
+    SWITCHYARD_CHECK(offsets.front() == 0 && offsets.back() <= call->num_rows,
+                     "grouped_ffn: device_offsets end at ", offsets.back());
+    args.row_offsets = offsets.data();
+  }
+  cpu::grouped_ffn(context.kernels, context.pool, context.matmul_scratch(), args);
 }
 
 }  // namespace
@@ -66,6 +75,14 @@ void CpuBackendBase::run_gather_rows(Stream& stream, const cpu::CopyRowsParams& 
 
 void CpuBackendBase::run_scatter_rows(Stream& stream, const cpu::CopyRowsParams& params) {
   enqueue(stream, cpu::scatter_rows, params);
+}
+
+void CpuBackendBase::run_place_copies(Stream& stream, const cpu::PlaceCopiesParams& params) {
+  enqueue(stream, cpu::place_copies, params);
+}
+
+void CpuBackendBase::run_group_arrivals(Stream& stream, const cpu::GroupArrivalsParams& params) {
+  enqueue(stream, cpu::group_arrivals, params);
 }
 
 void CpuBackendBase::run_combine(Stream& stream, const cpu::CombineParams& params) {

@@ -40,6 +40,10 @@ struct GroupedFfnCall {
   HostGroupedFfn args;
   std::vector<int64_t> row_offsets;
   std::vector<HostExpert> experts;
+  int64_t num_rows = 0;
+  /// [num_groups + 1] as the device will find them; then the others are null, and num_rows is what
+  /// the last may be at most.
+  const int32_t* device_offsets = nullptr;
 };
 
 /// Each group through its expert: all up matrices, the hidden units of gated forms in place, then

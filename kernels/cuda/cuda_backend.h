@@ -26,6 +26,7 @@ class CudaBackend final : public CheckedBackend {
   std::string_view arithmetic_class() const override { return arithmetic_class_; }
   std::vector<ArithmeticClass> arithmetic_classes() const override;
   void use(const ArithmeticClass& chosen) override;
+  bool takes_device_offsets() const override { return library_ == nullptr; }
   DType key_value_type() const override;
 
   const DeviceFacts& facts() const { return facts_; }
@@ -69,6 +70,8 @@ class CudaBackend final : public CheckedBackend {
   void run_route(Stream& stream, const cpu::RouteParams& params) override;
   void run_gather_rows(Stream& stream, const cpu::CopyRowsParams& params) override;
   void run_scatter_rows(Stream& stream, const cpu::CopyRowsParams& params) override;
+  void run_place_copies(Stream& stream, const cpu::PlaceCopiesParams& params) override;
+  void run_group_arrivals(Stream& stream, const cpu::GroupArrivalsParams& params) override;
   void run_combine(Stream& stream, const cpu::CombineParams& params) override;
   void run_log_probs(Stream& stream, const cpu::LogProbsParams& params) override;
   void run_find_non_finite(Stream& stream, const cpu::FindNonFiniteParams& params) override;

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/counted_ffn.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/grouped_ffn.h"
 #include "kernels/cuda/products.h"
@@ -22,6 +23,7 @@ void CudaBackend::run_matmuls(Stream& stream, std::vector<cpu::HostMatmul> jobs)
 
 void CudaBackend::run_grouped_ffn(Stream& stream, std::shared_ptr<const cpu::GroupedFfnCall> call) {
   submit(stream, [call = std::move(call), method = product_method()](CudaQueue& queue) {
+    if (call->device_offsets != nullptr) return cuda::counted_ffn(queue, *call, method);
     cuda::grouped_ffn(queue, call->args, method);
   });
 }

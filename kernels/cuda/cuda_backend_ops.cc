@@ -9,6 +9,7 @@
 #include "kernels/cuda/finite.h"
 #include "kernels/cuda/layer_norm.h"
 #include "kernels/cuda/log_probs.h"
+#include "kernels/cuda/padded_slots.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/sample.h"
@@ -68,6 +69,14 @@ void CudaBackend::run_gather_rows(Stream& stream, const cpu::CopyRowsParams& par
 
 void CudaBackend::run_scatter_rows(Stream& stream, const cpu::CopyRowsParams& params) {
   submit(stream, [params](CudaQueue& queue) { cuda::scatter_rows(queue.stream(), params); });
+}
+
+void CudaBackend::run_place_copies(Stream& stream, const cpu::PlaceCopiesParams& params) {
+  submit(stream, [params](CudaQueue& queue) { cuda::place_copies(queue.stream(), params); });
+}
+
+void CudaBackend::run_group_arrivals(Stream& stream, const cpu::GroupArrivalsParams& params) {
+  submit(stream, [params](CudaQueue& queue) { cuda::group_arrivals(queue.stream(), params); });
 }
 
 void CudaBackend::run_combine(Stream& stream, const cpu::CombineParams& params) {

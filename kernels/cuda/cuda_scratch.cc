@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention_work.h"
+#include "kernels/cuda/counted_ffn.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/library_products.h"
 #include "kernels/cuda/log_probs.h"
@@ -20,9 +21,13 @@ int64_t bytes_of(const WorkSizes::Experts& experts, const cuda::ProductMethod& m
   const int64_t used = std::min(experts.groups, experts.rows);
   const int64_t rounded =
       cuda::rounded_bytes(experts.rows + used * (cuda::kRoundedRows - 1), experts.down.cols);
-  return units + (method.many_rows == cuda::ManyRows::kWarpgroups ? rounded : 0) +
-         std::max(cuda::product_scratch_bound(experts.up, experts.rows, experts.groups, method),
-                  cuda::product_scratch_bound(experts.down, experts.rows, experts.groups, method));
+  const int64_t counted_on_host =
+      units + (method.many_rows == cuda::ManyRows::kWarpgroups ? rounded : 0) +
+      std::max(cuda::product_scratch_bound(experts.up, experts.rows, experts.groups, method),
+               cuda::product_scratch_bound(experts.down, experts.rows, experts.groups, method));
+  return std::max(counted_on_host,
+                  cuda::counted_ffn_scratch_bytes(experts.up, experts.down, experts.form,
+                                                  experts.rows, method));
 }
 
 }  // namespace

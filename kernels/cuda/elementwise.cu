@@ -117,10 +117,11 @@ __global__ void rope_kernel(cpu::RopeParams params) {
   out[second] = fmaf(a, sine, b * cosine);
 }
 
-__global__ void glu_kernel(cpu::GluParams params) {
+__global__ void glu_kernel(cpu::GluParams params, const int32_t* num_rows) {
   const int64_t item = thread_number();
   if (item >= params.num_rows * params.units) return;
   const int64_t row = item / params.units;
+  if (num_rows != nullptr && row >= *num_rows) return;
   const int64_t i = item % params.units;
   const bool is_interleaved = params.form.glu == GluLayout::kInterleaved;
   const float* const x = params.x + row * 2 * params.units;
@@ -138,6 +139,7 @@ __global__ void copy_rows_kernel(cpu::CopyRowsParams params) {
   const int64_t i = item / words;
   const int64_t word = item % words;
   const int64_t row = params.index[i];
+  if (row == kNoRow) return;
   const bool is_there = row >= 0 && row < params.indexed_rows;
   const auto* const from = static_cast<const Word*>(params.from);
   auto* const to = static_cast<Word*>(params.to);
@@ -146,7 +148,7 @@ __global__ void copy_rows_kernel(cpu::CopyRowsParams params) {
     memset(&value, 0xFF, sizeof(value));
     to[item] = is_there ? from[row * words + word] : value;
   } else {
-    if (is_there) to[row * words + word] = from[item];
+    if (is_there) to[row * words + word] = from[i / params.copies * words + word];
   }
 }
 
@@ -182,8 +184,8 @@ void rope(cudaStream_t stream, const cpu::RopeParams& params) {
   launch_each(rope_kernel, params.num_rows * params.out.num_heads * params.half, stream, params);
 }
 
-void glu(cudaStream_t stream, const cpu::GluParams& params) {
-  launch_each(glu_kernel, params.num_rows * params.units, stream, params);
+void glu(cudaStream_t stream, const cpu::GluParams& params, const int32_t* num_rows) {
+  launch_each(glu_kernel, params.num_rows * params.units, stream, params, num_rows);
 }
 
 void gather_rows(cudaStream_t stream, const cpu::CopyRowsParams& params) {

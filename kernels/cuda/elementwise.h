@@ -23,7 +23,8 @@ void embed(cudaStream_t stream, const cpu::EmbedParams& params, bool keeps_rows)
 void clamp(cudaStream_t stream, const cpu::ClampParams& params);
 void rope_table(cudaStream_t stream, const cpu::RopeTableParams& params);
 void rope(cudaStream_t stream, const cpu::RopeParams& params);
-void glu(cudaStream_t stream, const cpu::GluParams& params);
+/// `num_rows`, if not null, is in device memory: only so many rows are read and written.
+void glu(cudaStream_t stream, const cpu::GluParams& params, const int32_t* num_rows = nullptr);
 void gather_rows(cudaStream_t stream, const cpu::CopyRowsParams& params);
 void scatter_rows(cudaStream_t stream, const cpu::CopyRowsParams& params);
 

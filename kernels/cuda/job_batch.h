@@ -15,7 +15,19 @@ struct JobBatch {
   const Job* jobs = nullptr;  // in device memory
   int num_jobs = 0;
   int64_t num_blocks = 0;
+  /// In device memory: how many blocks have work, where only the device knows; null: all.
+  const int64_t* live_blocks = nullptr;
 };
+
+/// Groups of rows that only the device counts: group g is rows [offsets[g], offsets[g + 1]).
+struct CountedGroups {
+  const int32_t* offsets = nullptr;  // [groups + 1], in device memory
+  int64_t most_rows = 0;             // of all groups together
+};
+
+inline void check_blocks(int64_t blocks) {
+  SWITCHYARD_CHECK(blocks <= INT32_MAX, blocks, " blocks of products");
+}
 
 /// Uploads jobs, which have blocks_of(job) blocks each.
 template <typename Job, typename BlocksOf>
@@ -25,7 +37,7 @@ JobBatch<Job> make_batch(CudaQueue& queue, std::vector<Job>& jobs, const BlocksO
     job.first_block = batch.num_blocks;
     batch.num_blocks += blocks_of(job);
   }
-  SWITCHYARD_CHECK(batch.num_blocks <= INT32_MAX, batch.num_blocks, " blocks of products");
+  check_blocks(batch.num_blocks);
   batch.jobs = queue.upload(jobs);
   batch.num_jobs = static_cast<int>(jobs.size());
   return batch;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "kernels/base/error.h"
 #include "kernels/cpu/activate_impl.h"
 #include "kernels/cpu/quantized_layout.h"
 #include "kernels/cuda/instructions/async_copy.cuh"
+#include "kernels/cuda/job_batch.cuh"
 #include "kernels/cuda/lane_vec.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/panel_reader.cuh"
@@ -15,30 +15,13 @@ namespace {
 
 constexpr int64_t kPanel = cpu::kPanelWidth;
 
-/// A job as a kernel sees it, and the first of its blocks in the launch.
+/// A job as a kernel sees it.
 struct Product {
-  cpu::HostMatmul job;
+  cpu::HostMatmul job;  // strides told
   cpu::QuantizedLayout layout;
-  int64_t x_stride;
-  int64_t out_stride;
   int64_t row_tiles;
   int64_t first_block;
 };
-
-/// The job of this block: the last that begins at or before it.
-__device__ const Product& find_product(const Product* products, int count) {
-  int begin = 0;
-  int end = count;
-  while (end - begin > 1) {
-    const int middle = (begin + end) / 2;
-    if (products[middle].first_block <= blockIdx.x) {
-      begin = middle;
-    } else {
-      end = middle;
-    }
-  }
-  return products[begin];
-}
 
 /// kRows rows of activations at some inputs; rows past the last one repeat it.
 template <int kRows>
@@ -49,7 +32,7 @@ struct RowPointers {
     for (int r = 0; r < kRows; ++r) {
       const int64_t row = first_row + r;
       const int64_t last = product.job.num_rows - 1;
-      x[r] = product.job.x + (row < last ? row : last) * product.x_stride;
+      x[r] = product.job.x + (row < last ? row : last) * product.job.x_stride;
     }
   }
 };
@@ -103,7 +86,7 @@ __device__ void store_outputs(const Product& product, int64_t first_panel, int64
       if (job.bias != nullptr) y = y + job.bias[n];
       y = cpu::activate(job.activation, LaneVec{y}).v * job.scale;
       if (job.residual != nullptr) y = y + job.residual[row * job.w.spec.rows + n];
-      job.out[row * product.out_stride + n] = y;
+      job.out[row * product.job.out_stride + n] = y;
     }
   }
 }
@@ -113,15 +96,16 @@ __device__ void store_outputs(const Product& product, int64_t first_panel, int64
 /// weights stream from, kStages pieces ahead; many rows by multiply-adds: 32 of them for a lane's
 /// two weights and four times four inputs.
 template <class Reader, int kRows, int kPanels, int kWarps>
-__global__ void panel_products_kernel(const Product* products, int num_products) {
-  const Product& product = find_product(products, num_products);
+__global__ void panel_products_kernel(JobBatch<Product> batch) {
+  if (!has_work(batch)) return;
+  const Product& product = job_of_block(batch);
   const int64_t local = blockIdx.x - product.first_block;
   const int64_t first_panel = local / product.row_tiles * kPanels;
   const int64_t first_row = (local % product.row_tiles * kWarps + threadIdx.x / kPanel) * kRows;
   const WeightSpec& spec = product.job.w.spec;
   const RowPointers<kRows> rows(product, first_row);
   const bool is_aligned =
-      product.x_stride % 4 == 0 && reinterpret_cast<uintptr_t>(product.job.x) % 16 == 0;
+      product.job.x_stride % 4 == 0 && reinterpret_cast<uintptr_t>(product.job.x) % 16 == 0;
   float sums[kRows][kPanels] = {};
   Reader reader(product.job.w, product.layout, first_panel);
   for (int64_t k = 0; k < spec.cols; k += kInputsPerStep) {
@@ -134,27 +118,38 @@ __global__ void panel_products_kernel(const Product* products, int num_products)
   store_outputs(product, first_panel, first_row, sums);
 }
 
+/// The products of a launch; `groups` if only the device knows their rows.
+struct ProductBatch {
+  std::vector<Product>& products;
+  const CountedGroups* groups = nullptr;
+};
+
 template <template <int> class ReaderOf, int kRows, int kPanels, int kWarps>
-void launch_products(CudaQueue& queue, std::vector<Product>& products) {
+void launch_products(CudaQueue& queue, const ProductBatch& products) {
   using Reader = ReaderOf<kPanels>;
-  int64_t blocks = 0;
-  for (Product& product : products) {
-    product.first_block = blocks;
-    product.row_tiles = blocks_for(product.job.num_rows, kRows * kWarps);
-    blocks += product.row_tiles * blocks_for(product.job.w.spec.rows, kPanels * kPanel);
+  const auto column_tiles = [](const Product& product) {
+    return int64_t{blocks_for(product.job.w.spec.rows, kPanels * kPanel)};
+  };
+  JobBatch<Product> batch;
+  if (products.groups != nullptr) {
+    batch = make_counted_batch(queue, products.products, *products.groups,
+                               {kRows * kWarps, column_tiles(products.products.front())});
+  } else {
+    batch = make_batch(queue, products.products, [&](Product& product) {
+      product.row_tiles = blocks_for(product.job.num_rows, kRows * kWarps);
+      return product.row_tiles * column_tiles(product);
+    });
   }
-  SWITCHYARD_CHECK(blocks <= INT32_MAX, blocks, " blocks of products");
-  const Product* const uploaded = queue.upload(products);
   launch(panel_products_kernel<Reader, kRows, kPanels, kWarps>,
-         {static_cast<unsigned>(blocks), kWarps * kPanel, Reader::kSharedBytes}, queue.stream(),
-         uploaded, static_cast<int>(products.size()));
+         {static_cast<unsigned>(batch.num_blocks), kWarps * kPanel, Reader::kSharedBytes},
+         queue.stream(), batch);
 }
 
 /// Products of one form of weights and at most so many rows, which decide how they are cut.
 constexpr int64_t kRowsOfCut[] = {1, 4, 8, INT64_MAX};
 
 template <template <int> class ReaderOf>
-void launch_cut(CudaQueue& queue, size_t cut, std::vector<Product>& products) {
+void launch_cut(CudaQueue& queue, size_t cut, const ProductBatch& products) {
   switch (cut) {
     case 0:
       return launch_products<ReaderOf, 1, 1, 1>(queue, products);
@@ -192,7 +187,7 @@ Form form_of(const WeightSpec& spec) {
   }
 }
 
-void launch_form(CudaQueue& queue, Form form, size_t cut, std::vector<Product>& products) {
+void launch_form(CudaQueue& queue, Form form, size_t cut, const ProductBatch& products) {
   switch (form) {
     case Form::kF32:
       return launch_cut<F32PanelReader>(queue, cut, products);
@@ -219,8 +214,8 @@ Product make_product(const cpu::HostMatmul& job) {
   Product product = {};
   product.job = job;
   if (job.w.spec.quantization.is_on()) product.layout = cpu::layout_of(job.w.spec);
-  product.x_stride = job.x_stride == 0 ? job.w.spec.cols : job.x_stride;
-  product.out_stride = job.out_stride == 0 ? job.w.spec.rows : job.out_stride;
+  if (job.x_stride == 0) product.job.x_stride = job.w.spec.cols;
+  if (job.out_stride == 0) product.job.out_stride = job.w.spec.rows;
   return product;
 }
 
@@ -238,9 +233,18 @@ void panel_products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs) 
   for (size_t form = 0; form < kNumForms; ++form) {
     for (size_t cut = 0; cut < kNumCuts; ++cut) {
       if (sorted[form][cut].empty()) continue;
-      launch_form(queue, static_cast<Form>(form), cut, sorted[form][cut]);
+      launch_form(queue, static_cast<Form>(form), cut, {sorted[form][cut]});
     }
   }
+}
+
+void counted_panel_products(CudaQueue& queue, const std::vector<cpu::HostMatmul>& jobs,
+                            const CountedGroups& groups) {
+  // Cut for four rows: experts of steps that count on the device have few.
+  constexpr size_t kCut = 1;
+  std::vector<Product> products;
+  for (const cpu::HostMatmul& job : jobs) products.push_back(make_product(job));
+  launch_form(queue, form_of(jobs.front().w.spec), kCut, {products, &groups});
 }
 
 }  // namespace switchyard::cuda

@@ -5,6 +5,7 @@ namespace {
 
 /// A thread an output of few rows: partial sums of segments, added in ascending order.
 __global__ void join_kernel(JobBatch<TensorJob> batch) {
+  if (!has_work(batch)) return;
   const TensorJob& job = job_of_block(batch);
   const int64_t outputs = job.job.w.spec.rows;
   const int64_t count = job.job.num_rows * outputs;

@@ -138,6 +138,7 @@ template <typename Numbers, typename Tile, bool kIsFew>
 __global__ void __launch_bounds__(kTensorThreads) tensor_kernel(TensorBatch batch) {
   constexpr int kRows = kIsFew ? kFewTensorRows : kManyTensorRows;
   __shared__ uint4 space[TensorSizes<kRows>::kVectors];
+  if (!has_work(batch)) return;
   const TensorJob& job = job_of_block(batch);
   const TensorPlace place = place_of_block(job, kRows);
   TensorSums<kRows> total = {};
