@@ -290,6 +290,15 @@ OptionGroup execution_options(RunOptions& o) {
         .set = store_choice(o.exchange.kind, {{"auto", ExchangeKind::kAuto},
                                               {"direct", ExchangeKind::kDirect},
                                               {"two-level", ExchangeKind::kTwoLevel}})},
+       {.name = "exchange-layout",
+        .value_name = "auto|exact|padded",
+        .default_text = "auto",
+        .help = "who counts the rows of a step: the host, which waits for them, or the device, "
+                "which sends a fixed number; auto: padded on GPUs whose steps are small and whose "
+                "experts are resident",
+        .set = store_choice(o.exchange.layout, {{"auto", ExchangeLayout::kAuto},
+                                                {"exact", ExchangeLayout::kExact},
+                                                {"padded", ExchangeLayout::kPadded}})},
        {.name = "ranks-per-node",
         .value_name = "N",
         .default_text = "auto",

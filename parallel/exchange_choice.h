@@ -24,6 +24,7 @@ struct ExchangeRequest {
   ExchangeKind kind = ExchangeKind::kAuto;
   /// Takes so many consecutive ranks as a node; none: the nodes that the ranks really stand on.
   std::optional<int> ranks_per_node;
+  ExchangeLayout layout = ExchangeLayout::kAuto;
 };
 
 /// The nodes of all ranks of `control`. Collective.

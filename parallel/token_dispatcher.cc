@@ -80,6 +80,11 @@ std::vector<WarmUpPhase> TokenDispatcher::warm_up_phases(int64_t num_counts) {
   return {{"counts", gather_counts}, {"dispatch", send_rounds}, {"combine", return_rounds}};
 }
 
+std::optional<PaddedBuffers> TokenDispatcher::padded_buffers() const {
+  return PaddedBuffers{send_[0].rows.view(), recv_[0].rows.view(), send_[0].index.view(),
+                       recv_[0].index.view()};
+}
+
 DispatchPlan TokenDispatcher::plan(const LayerPlacement& placement,
                                    std::span<const int32_t> instances, int64_t top_k,
                                    const std::vector<int64_t>& max_experts,

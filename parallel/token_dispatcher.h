@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "parallel/communicator.h"
 #include "parallel/dispatch_plan.h"
 #include "parallel/expert_placement.h"
+#include "parallel/padded_exchange.h"
 #include "parallel/warm_up.h"
 
 namespace switchyard {
@@ -65,6 +67,9 @@ class RowExchange {
   /// Makes the compute stream wait for the returned rows and stores that of copy c in row c of
   /// `expert_rows` [T * top_k, D].
   virtual void take_back(const DispatchPlan& plan, int round, const TensorView& expert_rows) = 0;
+
+  /// Buffers that it lends between its steps; none where it has no fitting ones.
+  virtual std::optional<PaddedBuffers> padded_buffers() const { return std::nullopt; }
 };
 
 /// Where an exchange gathers its counts.
@@ -114,6 +119,7 @@ class TokenDispatcher final : public RowExchange {
   void give_back(const DispatchPlan& plan, int round, const TensorView& grouped,
                  CollectiveLabel label) override;
   void take_back(const DispatchPlan& plan, int round, const TensorView& expert_rows) override;
+  std::optional<PaddedBuffers> padded_buffers() const override;
 
  private:
   struct Slot {

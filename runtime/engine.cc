@@ -81,13 +81,13 @@ StepHeader Engine::next_header(StepWork* work) {
 void Engine::run_step(const StepHeader& header, StepWork* work) {
   const StepPlan plan = plan_step(header, limits_);
   idle_ += predicted_idle(header, plan, limits_);
-  const std::vector<int>& mine = plan.units_of_rank[static_cast<size_t>(control_.rank())];
-  for (const int index : mine) {
-    rows_ += UnitLoad::of(header.units[static_cast<size_t>(index)], limits_).rows;
-  }
+  const auto rank = static_cast<size_t>(control_.rank());
+  const std::vector<int64_t> rows_of_rank = rows_of_ranks(header, plan, limits_);
+  rows_ += rows_of_rank[rank];
   std::string bytes;
   try {
-    bytes = report(transformer_.run(header, mine));
+    bytes = report(transformer_.run(header, plan.units_of_rank[rank],
+                                    *std::ranges::max_element(rows_of_rank)));
   } catch (const NonFiniteError& error) {
     bytes = report(error);
   }

@@ -417,6 +417,27 @@ void ExpertCache::release(std::span<const int64_t> experts, size_t count) {
   start_loads();
 }
 
+std::vector<ExpertWeights> ExpertCache::resident_experts(int moe_layer) const {
+  SWITCHYARD_CHECK(p_.sizes.is_resident());
+  std::vector<ExpertWeights> experts;
+  for (int64_t expert = table_.first_of(moe_layer); expert < table_.first_of(moe_layer + 1);
+       ++expert) {
+    // A resident expert's slot has its number.
+    experts.push_back(
+        expert_slot(shape_of(expert), p_.backend, slots_[static_cast<size_t>(expert)].base));
+  }
+  return experts;
+}
+
+void ExpertCache::count_rows(int moe_layer, const std::vector<int64_t>& rows) {
+  std::vector<int64_t> needed;
+  for (size_t local = 0; local < rows.size(); ++local) {
+    if (rows[local] > 0) needed.push_back(number_of(moe_layer, static_cast<int64_t>(local)));
+  }
+  ++stats_.layers_run;
+  count_use({moe_layer, {}, rows}, needed);
+}
+
 CacheStats ExpertCache::stats() const {
   CacheStats stats = stats_;
   const CacheStats traffic = loader_->traffic();

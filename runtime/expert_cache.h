@@ -75,6 +75,11 @@ class ExpertCache {
   /// The compute stream holds all work with the first `count` of these experts.
   void release(std::span<const int64_t> experts, size_t count);
 
+  /// All experts of a layer by local number; for caches that are resident.
+  std::vector<ExpertWeights> resident_experts(int moe_layer) const;
+  /// A step has run a layer of resident_experts(), with so many rows of each.
+  void count_rows(int moe_layer, const std::vector<int64_t>& rows);
+
   /// This rank's account so far.
   CacheStats stats() const;
 

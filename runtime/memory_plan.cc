@@ -44,7 +44,8 @@ MemoryTables memory_tables(const Checkpoint& checkpoint,
   MemoryTables tables{dense_table(checkpoint.config, checkpoint.index, backend),
                       expert_layers(checkpoint, placements, rank),
                       workspace_table(checkpoint.config, limits, backend),
-                      {}};
+                      {},
+                      PaddedExchange::table_bytes(placements, rank)};
   tables.cache =
       plan_cache(tables.experts, TierOptions(), std::numeric_limits<int64_t>::max(), backend);
   return tables;
@@ -89,6 +90,9 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
   if (!tables.experts.empty()) {
     plan[MemoryCategory::kExchange] +=
         limits.exchange_rows * exchange_bytes_per_row(limits.exchange, config.hidden_size);
+    if (limits.layout != ExchangeLayout::kExact) {
+      plan[MemoryCategory::kExchange] += tables.padding_bytes;
+    }
   }
   plan[MemoryCategory::kActivations] += backend.scratch_bytes(work_sizes(config, tables, limits));
   plan[MemoryCategory::kHost] = loader_staging_bytes(tables.dense) + tables.cache.host_bytes();

@@ -36,6 +36,7 @@ struct MemoryTables {
   std::vector<ExpertLayer> experts;
   std::vector<BufferSpec> workspace;
   CacheSizes cache;
+  int64_t padding_bytes = 0;  // of PaddedExchange's tables
 };
 /// With all experts resident.
 MemoryTables memory_tables(const Checkpoint& checkpoint,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "kernels/base/byte_size.h"
 #include "kernels/base/log.h"
@@ -10,6 +11,7 @@
 #include "runtime/batch_choice.h"
 #include "runtime/host_memory.h"
 #include "runtime/memory_check.h"
+#include "runtime/padding_choice.h"
 #include "runtime/reading_turns.h"
 #include "runtime/weight_loader.h"
 
@@ -62,6 +64,8 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
   if (settings.batch_tokens == BatchTokens::kMayGrow) {
     tables = grow_batch(settings, topology, sources, tables);
   }
+  const bool is_padded = choose_padding(
+      settings, {placements_, tables.experts, tables.cache.is_resident()}, backend, control);
   schedule_limits_ =
       ScheduleLimits::make(world.size(), std::min(max_batch_tokens_, limits_.max_rows),
                            limits_.max_pages, config.hidden_size);
@@ -69,15 +73,7 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
                    check_memory(checkpoint, settings, tables, limits_, topology, backend, control);
   load(tables, settings, topology, sources);
   workspace_ = std::make_unique<Workspace>(tables.workspace, backend_);
-  if (config.num_moe_layers() > 0) {
-    dispatcher_ = make_exchange(settings.exchange.kind, nodes,
-                                {backend_, *experts_, compute_, exchange_,
-                                 DispatcherSizes{config.hidden_size, limits_.exchange_rows}});
-    warm_up_exchanges();
-    moe_ = std::make_unique<MoeLayer>(MoeLayerParts{
-        config, placements_, *cache_, *dispatcher_, *workspace_, backend_, compute_, clock_,
-        settings.capacity_fraction, limits_.forecast_rows, settings.observer});
-  }
+  if (config.num_moe_layers() > 0) make_moe(settings, nodes, is_padded);
   transformer_ = std::make_unique<Transformer>(
       TransformerParts{config, *weights_, *workspace_, limits_.cache_pages, moe_.get(), backend_,
                        compute_, clock_, settings.observer});
@@ -88,6 +84,23 @@ ModelRuntime::~ModelRuntime() {
   // The compute stream first, for the exchange stream waits for it.
   compute_ = Stream();
   exchange_ = Stream();
+}
+
+void ModelRuntime::make_moe(const RuntimeSettings& settings, const NodeMap& nodes, bool is_padded) {
+  const ModelConfig& config = checkpoint_.config;
+  dispatcher_ = make_exchange(settings.exchange.kind, nodes,
+                              {backend_, *experts_, compute_, exchange_,
+                               DispatcherSizes{config.hidden_size, limits_.exchange_rows}});
+  warm_up_exchanges();
+  const std::optional<PaddedBuffers> buffers = dispatcher_->padded_buffers();
+  if (is_padded && buffers) {
+    padded_ = std::make_unique<PaddedExchange>(backend_, *experts_, compute_, exchange_, *buffers,
+                                               placements_);
+  }
+  moe_ = std::make_unique<MoeLayer>(
+      MoeLayerParts{config, placements_, *cache_, *dispatcher_, padded_.get(),
+                    settings.exchange.layout, *workspace_, backend_, compute_, clock_,
+                    settings.capacity_fraction, limits_.forecast_rows, settings.observer});
 }
 
 void ModelRuntime::warm_up_exchanges() {

@@ -10,6 +10,7 @@
 #include "parallel/communicator.h"
 #include "parallel/control_channel.h"
 #include "parallel/exchange_choice.h"
+#include "parallel/padded_exchange.h"
 #include "parallel/topology.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/engine.h"
@@ -53,6 +54,8 @@ class ModelRuntime {
   /// The tables for as many rows a step as hide a sweep's loading. Collective.
   MemoryTables grow_batch(RuntimeSettings settings, const Topology& topology,
                           TensorSources& sources, const MemoryTables& tables);
+  /// What MoE layers need, if the model has some. Collective.
+  void make_moe(const RuntimeSettings& settings, const NodeMap& nodes, bool is_padded);
   /// Connects the ranks and shows what their exchanges take. Collective.
   void warm_up_exchanges();
   void load(const MemoryTables& tables, const RuntimeSettings& settings, const Topology& topology,
@@ -73,6 +76,7 @@ class ModelRuntime {
   std::unique_ptr<ExpertCache> cache_;
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<RowExchange> dispatcher_;
+  std::unique_ptr<PaddedExchange> padded_;  // null: no step is padded
   std::unique_ptr<MoeLayer> moe_;
   std::unique_ptr<Transformer> transformer_;
   int64_t planned_bytes_ = 0;

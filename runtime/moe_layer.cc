@@ -27,8 +27,13 @@ MoeLayer::MoeLayer(const MoeLayerParts& parts)
 void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorView& hidden) {
   const int64_t num_rows = normed.shape[0];
   router_ = p_.config.router_of(step.moe_layer);
+  const PaddedStep padded{step.moe_layer, router_.top_k, step.most_rows};
+  if (is_padded(padded)) return run_padded(step, padded, normed, hidden);
   const LayerPlacement& placement = p_.placements[static_cast<size_t>(step.moe_layer)];
-  if (num_rows > 0) route(step, normed);
+  if (num_rows > 0) {
+    route(step, normed);
+    read_choices(num_rows);
+  }
   predict(step, hidden);
   // Also ends every use of the plan of the step before.
   p_.backend.record(p_.compute).synchronize();
@@ -46,6 +51,65 @@ void MoeLayer::run(const MoeStep& step, const TensorView& normed, const TensorVi
   begin_experts(step);
   run_rounds(step, normed);
   if (num_rows > 0) combine(step, normed, hidden);
+}
+
+bool MoeLayer::is_padded(const PaddedStep& step) const {
+  if (p_.padded == nullptr || p_.layout == ExchangeLayout::kExact || !p_.padded->fits(step)) {
+    return false;
+  }
+  return p_.layout == ExchangeLayout::kPadded ||
+         p_.padded->bytes_sent(step) <= PaddedExchange::kMostAutoBytes;
+}
+
+void MoeLayer::run_padded(const MoeStep& step, const PaddedStep& padded, const TensorView& normed,
+                          const TensorView& hidden) {
+  const int64_t num_rows = normed.shape[0];
+  const int64_t most_rows = p_.padded->most_grouped_rows(padded);
+  if (most_rows == 0) return;
+  if (num_rows > 0) route(step, normed);
+  p_.clock.begin(Phase::kExchange);
+  const TensorView& grouped = p_.workspace.view(BufferId::kGroupedIn);
+  p_.padded->dispatch(padded, choices(BufferId::kTopkIdx, num_rows), normed, grouped,
+                      {step.step, step.layer, -1, "padded dispatch"});
+  p_.clock.begin(Phase::kExperts);
+  GroupedFfnArgs ffn;
+  ffn.experts = p_.cache.resident_experts(step.moe_layer);
+  ffn.device_offsets = p_.padded->row_offsets(step.moe_layer);
+  ffn.rows = grouped.rows(0, most_rows);
+  ffn.form = p_.config.ffn_form;
+  ffn.hidden = p_.workspace.view(BufferId::kGroupedHidden).rows(0, most_rows);
+  ffn.out = p_.workspace.view(BufferId::kGroupedOut).rows(0, most_rows);
+  p_.backend.grouped_ffn(p_.compute, ffn);
+  counted_layers_.push_back(step.moe_layer);
+  p_.clock.begin(Phase::kExchange);
+  p_.padded->combine(padded, ffn.out, p_.workspace.view(BufferId::kExpertRows),
+                     {step.step, step.layer, -1, "padded combine"});
+  routing_counts_[static_cast<size_t>(step.moe_layer)].choices += num_rows * router_.top_k;
+  ++rounds_;
+  if (num_rows > 0) combine(step, normed, hidden);
+}
+
+void MoeLayer::finish_step() {
+  if (counted_layers_.empty()) return;
+  // One copy for all layers: each would wait for the device.
+  row_offsets_.resize(static_cast<size_t>(p_.padded->all_row_offsets().shape[0]));
+  p_.backend.copy_to_host(p_.compute, p_.padded->all_row_offsets(), row_offsets_.data());
+  p_.backend.record(p_.compute).synchronize();
+  const int rank = p_.dispatcher.rank();
+  size_t first = 0;
+  for (size_t layer = 0; layer < p_.placements.size(); ++layer) {
+    const auto num_local = static_cast<size_t>(p_.placements[layer].num_local_experts(rank));
+    if (std::ranges::find(counted_layers_, static_cast<int>(layer)) != counted_layers_.end()) {
+      std::vector<int64_t> rows;
+      for (size_t i = first; i < first + num_local; ++i) {
+        rows.push_back(row_offsets_[i + 1] - row_offsets_[i]);
+      }
+      rows_computed_[layer] += row_offsets_[first + num_local];
+      p_.cache.count_rows(static_cast<int>(layer), rows);
+    }
+    first += num_local + 1;
+  }
+  counted_layers_.clear();
 }
 
 void MoeLayer::combine(const MoeStep& step, const TensorView& normed, const TensorView& hidden) {
@@ -167,6 +231,9 @@ void MoeLayer::route(const MoeStep& step, const TensorView& normed) {
   observe(step, "topk_idx", 0, choices(BufferId::kTopkIdx, num_rows));
   if (p_.capacity_fraction) apply_capacity(step, num_rows);
   observe(step, "topk_weights", 0, choices(BufferId::kTopkWeights, num_rows));
+}
+
+void MoeLayer::read_choices(int64_t num_rows) {
   topk_idx_.resize(static_cast<size_t>(num_rows * router_.top_k));
   p_.backend.copy_to_host(p_.compute, choices(BufferId::kTopkIdx, num_rows), topk_idx_.data());
 }

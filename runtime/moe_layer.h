@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "parallel/padded_exchange.h"
 #include "parallel/token_dispatcher.h"
 #include "runtime/expert_cache.h"
 #include "runtime/model_config.h"
@@ -34,6 +35,7 @@ struct MoeStep {
   int layer = 0;
   int moe_layer = 0;  // its number among the MoE layers
   int64_t step = 0;
+  int64_t most_rows = 0;  // T of the rank that has most
   const LayerWeights& weights;
   const std::vector<RowOrigin>& origins;  // [T]
   /// [T] 1: not routed where there is a capacity; there BufferId::kRouterMask holds it too.
@@ -55,6 +57,8 @@ struct MoeLayerParts {
   const std::vector<LayerPlacement>& placements;  // of the MoE layers, in their order
   ExpertCache& cache;
   RowExchange& dispatcher;
+  PaddedExchange* padded;  // null: no step is padded
+  ExchangeLayout layout;   // when one is
   const Workspace& workspace;
   Backend& backend;
   Stream& compute;
@@ -76,6 +80,9 @@ class MoeLayer {
   /// Adds the experts' outputs for `normed` [T, D] to `hidden` [T, D].
   void run(const MoeStep& step, const TensorView& normed, const TensorView& hidden);
 
+  /// The step has run: takes what the device counted into the account. Waits for it.
+  void finish_step();
+
   /// Rows this rank has computed, by MoE layer.
   const std::vector<int64_t>& rows_computed() const { return rows_computed_; }
   /// By MoE layer.
@@ -84,7 +91,13 @@ class MoeLayer {
   int64_t rounds() const { return rounds_; }
 
  private:
+  bool is_padded(const PaddedStep& step) const;
+  /// run() with counts on the device.
+  void run_padded(const MoeStep& step, const PaddedStep& padded, const TensorView& normed,
+                  const TensorView& hidden);
   void route(const MoeStep& step, const TensorView& normed);
+  /// Starts the copy of the choices to the host.
+  void read_choices(int64_t num_rows);
   void apply_capacity(const MoeStep& step, int64_t num_rows);
   void observe(const MoeStep& step, const char* what, int64_t first_row, const TensorView& rows);
   std::vector<int32_t> choose_instances(const MoeStep& step, const LayerPlacement& placement,
@@ -111,6 +124,8 @@ class MoeLayer {
   RouterSettings router_;                          // of the running layer
   DispatchPlan plan_;                              // of the running step; the streams copy from it
   std::vector<int32_t> topk_idx_;                  // [T, k] on the host
+  std::vector<int> counted_layers_;                // whose rows the device counted in this step
+  std::vector<int32_t> row_offsets_;               // of all layers, as the device counted them
   std::vector<int32_t> predicted_;                 // [P, k] on the host, of the next layer
   std::vector<std::vector<int64_t>> max_experts_;  // [MoE layers][ranks]
   std::vector<int64_t> rows_computed_;

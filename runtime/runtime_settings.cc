@@ -34,6 +34,7 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
                kMaxCopies, "; give fewer");
   }
   limits.exchange = settings.exchange.kind;
+  limits.layout = settings.exchange.layout;
   if (config.num_moe_layers() == 0) return limits;
   const int64_t row_bytes = exchange_bytes_per_row(settings.exchange.kind, config.hidden_size);
   if (settings.exchange_buffer_bytes < row_bytes) {
@@ -41,8 +42,11 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
                " bytes do not hold one row of width ", config.hidden_size, "; give at least ",
                row_bytes, " bytes");
   }
-  limits.exchange_rows = std::min({settings.exchange_buffer_bytes / row_bytes,
-                                   limits.max_rows * config.router.top_k * num_ranks, kMaxCopies});
+  // All choices of all ranks at one rank, in the slots that they are padded to.
+  const int64_t most =
+      PaddedExchange::rows_needed(num_ranks, config.router.num_experts, config.hidden_size,
+                                  limits.max_rows * config.router.top_k);
+  limits.exchange_rows = std::min({settings.exchange_buffer_bytes / row_bytes, most, kMaxCopies});
   return limits;
 }
 

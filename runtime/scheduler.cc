@@ -86,6 +86,18 @@ StepPlan plan_step(const StepHeader& header, const ScheduleLimits& limits) {
   return filler.plan();
 }
 
+std::vector<int64_t> rows_of_ranks(const StepHeader& header, const StepPlan& plan,
+                                   const ScheduleLimits& limits) {
+  std::vector<int64_t> rows;
+  for (const std::vector<int>& units : plan.units_of_rank) {
+    int64_t& of_rank = rows.emplace_back(0);
+    for (const int i : units) {
+      of_rank += UnitLoad::of(header.units[static_cast<size_t>(i)], limits).rows;
+    }
+  }
+  return rows;
+}
+
 double predicted_idle(const StepHeader& header, const StepPlan& plan,
                       const ScheduleLimits& limits) {
   int64_t sum = 0;

@@ -64,6 +64,10 @@ class StepFiller {
 /// The plan for the units of a step header, as every rank computes it.
 StepPlan plan_step(const StepHeader& header, const ScheduleLimits& limits);
 
+/// Rows of each rank in a step.
+std::vector<int64_t> rows_of_ranks(const StepHeader& header, const StepPlan& plan,
+                                   const ScheduleLimits& limits);
+
 /// How much of its layers' time outside the experts the ranks of a step will wait for the one with
 /// the largest cost: 0 when all have the same.
 double predicted_idle(const StepHeader& header, const StepPlan& plan, const ScheduleLimits& limits);

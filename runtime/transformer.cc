@@ -15,7 +15,7 @@ Transformer::Transformer(const TransformerParts& parts)
                parts.observer}) {}
 
 std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
-                                             const std::vector<int>& units) {
+                                             const std::vector<int>& units, int64_t most_rows) {
   rows_ = collect_rows(p_.config, header, units);
   p_.clock.begin(Phase::kDense);
   if (rows_.count() > 0) {
@@ -25,7 +25,7 @@ std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
   for (int layer = 0; layer < p_.config.num_layers(); ++layer) {
     p_.clock.enter_layer(layer);
     if (rows_.count() > 0) attention(layer);
-    feed_forward(layer, header.step);
+    feed_forward(layer, header.step, most_rows);
     if (rows_.count() == 0) continue;
     const TensorView hidden = p_.workspace.rows(BufferId::kHidden, rows_.count());
     check_finite(hidden, layer + 1);
@@ -34,6 +34,7 @@ std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
   p_.clock.enter_layer(-1);
   p_.clock.begin(Phase::kDense);
   std::vector<SequenceOutput> outputs = output_.run(header, rows_);
+  if (p_.moe != nullptr) p_.moe->finish_step();
   p_.clock.end();
   return outputs;
 }
@@ -102,7 +103,7 @@ void Transformer::attention(int layer) {
   }
 }
 
-void Transformer::feed_forward(int layer, int64_t step) {
+void Transformer::feed_forward(int layer, int64_t step, int64_t most_rows) {
   const LayerWeights& weights = p_.weights.layers()[static_cast<size_t>(layer)];
   const bool is_moe = p_.config.is_moe(layer);
   const bool is_pre_norm = p_.config.norm_placement == NormPlacement::kPre;
@@ -118,8 +119,8 @@ void Transformer::feed_forward(int layer, int64_t step) {
     const LayerWeights* const next_weights =
         next == p_.config.layers.end() ? nullptr
                                        : &p_.weights.layers()[static_cast<size_t>(next - kinds)];
-    p_.moe->run({layer, moe_layer, step, weights, rows_.origins, rows_.router_mask, rows_.capacity,
-                 next_weights},
+    p_.moe->run({layer, moe_layer, step, most_rows, weights, rows_.origins, rows_.router_mask,
+                 rows_.capacity, next_weights},
                 normed, hidden);
   } else if (rows_.count() > 0) {
     dense_ffn(weights, normed);

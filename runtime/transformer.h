@@ -39,15 +39,16 @@ class Transformer {
   explicit Transformer(const TransformerParts& parts);
 
   /// Runs this rank's units of a step, none included, and returns the outputs of their sequences in
-  /// the same order. Throws NonFiniteError when a logit or log-prob is not finite. Blocks until the
-  /// step is done.
-  std::vector<SequenceOutput> run(const StepHeader& header, const std::vector<int>& units);
+  /// the same order. `most_rows` are those of the rank that has most. Throws NonFiniteError when a
+  /// logit or log-prob is not finite. Blocks until the step is done.
+  std::vector<SequenceOutput> run(const StepHeader& header, const std::vector<int>& units,
+                                  int64_t most_rows);
 
  private:
   void upload();
   void embed();
   void attention(int layer);
-  void feed_forward(int layer, int64_t step);
+  void feed_forward(int layer, int64_t step, int64_t most_rows);
   void dense_ffn(const LayerWeights& layer, const TensorView& source);
   void norm(const NormWeights& weights, const TensorView& x, const TensorView& out);
   void check_finite(const TensorView& x, int64_t check);

@@ -75,6 +75,7 @@ struct WorkspaceLimits {
   int64_t max_pages = 0;                          // key/value pages
   int64_t exchange_rows = 0;                      // R
   ExchangeKind exchange = ExchangeKind::kDirect;  // decides what a row of R costs
+  ExchangeLayout layout = ExchangeLayout::kAuto;  // decides what tables stand beside them
   int64_t top_logprobs = 0;                       // n
   ExpertCapacity capacity = ExpertCapacity::kUnlimited;
   int64_t forecast_rows = 0;  // P: rows whose experts of the next layer are predicted, at most

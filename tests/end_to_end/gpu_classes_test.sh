@@ -36,7 +36,8 @@ same() {
   score "$work/first" "$model" "$class" 1
   local way
   for way in "1 --max-batch-tokens 17" "1 --expert-slots 3 --max-batch-tokens 40" \
-    "2 --transport mpi" "3 --transport mpi --expert-slots 2 --max-batch-tokens 30"; do
+    "2 --transport mpi" "2 --transport mpi --exchange-layout exact" \
+    "3 --transport mpi --expert-slots 2 --max-batch-tokens 30"; do
     [[ $way != 1* && -z $mpirun ]] && continue
     # shellcheck disable=SC2086  # its words are arguments
     score "$work/other" "$model" "$class" $way

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <random>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -12,63 +11,10 @@
 #include "parallel/gateway_plan.h"
 #include "parallel/thread_communicator.h"
 #include "parallel/two_level_dispatcher.h"
+#include "tests/parallel/exchange_scenario.h"
 
 namespace switchyard {
 namespace {
-
-constexpr int64_t kWidth = 3;
-
-enum class Routing { kUniform, kAllToOne, kNoRows };
-
-/// What every rank can compute about every other: the rows of a step from ids alone.
-struct Scenario {
-  int num_ranks;
-  int64_t num_experts;
-  int64_t max_rows;  // of a round
-  Routing routing;
-  uint64_t seed;
-  std::vector<int> nodes = {};  // of the ranks; empty: the direct exchange
-  int64_t top_k = 2;
-  bool has_drops = false;
-  bool is_scattered = false;  // experts stand anywhere, some twice
-
-  LayerPlacement placement() const {
-    if (!is_scattered) return contiguous_placement(num_experts, num_ranks);
-    std::mt19937_64 random(seed);
-    std::vector<std::vector<int>> ranks;
-    for (int64_t expert = 0; expert < num_experts; ++expert) {
-      std::set<int> of_expert;
-      for (int copy = 0; copy < 2; ++copy) {
-        of_expert.insert(static_cast<int>(random() % static_cast<uint64_t>(num_ranks)));
-      }
-      ranks.emplace_back(of_expert.begin(), of_expert.end());
-    }
-    return {ranks, num_ranks};
-  }
-  bool is_dropped(int rank, int64_t token, int64_t k) const {
-    return has_drops && (rank + token * 3 + k) % 5 == 0;
-  }
-  int64_t instance(const LayerPlacement& placement, int rank, int64_t token, int64_t k) const {
-    if (is_dropped(rank, token, k)) return -1;
-    return placement.instance_for(expert(rank, token, k), rank, token, k);
-  }
-  int64_t num_tokens(int rank) const {
-    if (routing == Routing::kNoRows || rank % 3 == 1) return 0;
-    return 1 + static_cast<int64_t>((seed + static_cast<uint64_t>(rank) * 7) % 13);
-  }
-  int64_t expert(int rank, int64_t token, int64_t k) const {
-    if (routing == Routing::kAllToOne) return k % num_experts;
-    std::mt19937_64 random(seed * 1000003 + static_cast<uint64_t>(rank * 101 + token * 7 + k));
-    return static_cast<int64_t>(random() % static_cast<uint64_t>(num_experts));
-  }
-  float value(int rank, int64_t token, int64_t column) const {
-    return static_cast<float>(rank * 1000 + token * 10 + column);
-  }
-  /// What expert e makes of a value.
-  static float output(int64_t expert, float value) {
-    return value + static_cast<float>(expert + 1) * 100000.0f;
-  }
-};
 
 /// The experts of a round on the host: rows in, rows out, through copies as a device needs them.
 void run_experts(const DispatchRound& round, const LayerPlacement& placement, int rank,
@@ -131,12 +77,9 @@ void check_rank(const Scenario& scenario, Backend& backend, Communicator& world)
   RowExchange& dispatcher = *owned;
   for (const WarmUpPhase& phase : dispatcher.warm_up_phases(4)) phase.run({.phase = phase.name});
   const int64_t tokens = scenario.num_tokens(rank);
-  std::vector<float> values;
+  const std::vector<float> values = scenario.values_of(rank);
   std::vector<int32_t> instances;
   for (int64_t token = 0; token < tokens; ++token) {
-    for (int64_t column = 0; column < kWidth; ++column) {
-      values.push_back(scenario.value(rank, token, column));
-    }
     for (int64_t k = 0; k < scenario.top_k; ++k) {
       instances.push_back(static_cast<int32_t>(scenario.instance(placement, rank, token, k)));
     }
@@ -167,17 +110,7 @@ void check_rank(const Scenario& scenario, Backend& backend, Communicator& world)
     backend.copy_to_host(compute, returned.view().rows(0, tokens * scenario.top_k), got.data());
   }
   backend.record(compute).synchronize();
-  size_t next = 0;
-  for (int64_t token = 0; token < tokens; ++token) {
-    for (int64_t k = 0; k < scenario.top_k; ++k) {
-      for (int64_t column = 0; column < kWidth; ++column, ++next) {
-        if (scenario.is_dropped(rank, token, k)) continue;
-        ASSERT_EQ(got[next], Scenario::output(scenario.expert(rank, token, k),
-                                              scenario.value(rank, token, column)))
-            << "rank " << rank << ", token " << token << ", choice " << k;
-      }
-    }
-  }
+  scenario.check_returned(rank, got);
 }
 
 class TokenDispatcherTest : public testing::TestWithParam<std::tuple<BackendKind, int, Routing>> {};

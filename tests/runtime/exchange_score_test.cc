@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "parallel/exchange_choice.h"
+#include "tests/runtime/expect_error.h"
 #include "tests/runtime/score_runner.h"
 
 namespace switchyard {
@@ -25,6 +26,47 @@ TEST_P(ExchangeScoreTest, NoExchangeChangesAByte) {
       }
     }
   }
+}
+
+TEST_P(ExchangeScoreTest, CountingOnTheDeviceChangesNoByte) {
+  for (const char* const model : {"fairseq/moe_fp32", "trained_moe_8e"}) {
+    ScoreSetup setup;
+    setup.model = model;
+    if (setup.model == "trained_moe_8e") setup.input = "requests_pairs_token_ids.jsonl";
+    setup.backend = GetParam();
+    setup.exchange.layout = ExchangeLayout::kExact;
+    const std::string expected = score(setup);
+    setup.exchange.layout = ExchangeLayout::kPadded;
+    for (const int ranks : {1, 2, 3, 4, 8}) {
+      // Some steps fit into the slots and others do not.
+      for (const int64_t exchange_buffer : {int64_t{1} << 15, int64_t{64} << 20}) {
+        setup.num_ranks = ranks;
+        setup.max_batch_tokens = 100 * ranks;
+        setup.exchange_buffer_bytes = exchange_buffer;
+        EXPECT_EQ(score(setup), expected) << setup.text() << ", " << model;
+      }
+    }
+  }
+}
+
+TEST(ExchangeScore, WhatCannotBePaddedIsRefused) {
+  ScoreSetup setup;
+  setup.model = "trained_moe_8e";
+  setup.input = "requests_pairs_token_ids.jsonl";
+  setup.num_ranks = 2;
+  setup.exchange.layout = ExchangeLayout::kPadded;
+  const auto expect_refused = [&](const std::string& why) {
+    expect_error(ErrorKind::kUsage, {"--exchange-layout padded", why}, [&] { score(setup); });
+  };
+  setup.tiers.expert_slots = 3;
+  expect_refused("a rank pages its experts");
+  setup.tiers = {};
+  setup.exchange.kind = ExchangeKind::kTwoLevel;
+  expect_refused("rows travel by way of gateways");
+  setup.exchange.kind = ExchangeKind::kDirect;
+  setup.model = "hf/llama-moe-v1-uneven";
+  setup.input = "requests.jsonl";
+  expect_refused("experts of one layer differ in size");
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, ExchangeScoreTest,

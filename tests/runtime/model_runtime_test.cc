@@ -170,7 +170,8 @@ TEST(WorkspaceLimits, BuffersFitWhatCanCome) {
   EXPECT_EQ(workspace_limits(config, settings, 3).exchange_rows, 7);
   EXPECT_EQ(workspace_limits(config, settings, 3).max_rows, 100);
   settings.exchange_buffer_bytes = int64_t{1} << 40;
-  EXPECT_EQ(workspace_limits(config, settings, 3).exchange_rows, 100 * 2 * 3);
+  // All choices of 3 ranks, and the header row of each.
+  EXPECT_EQ(workspace_limits(config, settings, 3).exchange_rows, (100 * 2 + 1) * 3);
   settings.total_rows = 60;  // all that will come is less than a batch
   EXPECT_EQ(workspace_limits(config, settings, 3).max_rows, 60);
   settings.largest_unit_rows = 5000;  // runs alone

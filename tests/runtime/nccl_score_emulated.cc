@@ -55,6 +55,10 @@ TEST(NcclScoreTest, GpusOverNcclGiveTheBytesOfOneCpu) {
   setup.exchange_buffer_bytes = 128 << 10;
   setup.max_batch_tokens = 512;
   EXPECT_EQ(score_over_nccl(setup), expected);
+  // All at once, counted on the device.
+  setup.exchange_buffer_bytes = 64 << 20;
+  setup.exchange.layout = ExchangeLayout::kPadded;
+  EXPECT_EQ(score_over_nccl(setup), expected);
   EXPECT_EQ(nccl_emulation::num_overlaps(), overlaps);
   EXPECT_EQ(nccl_emulation::num_alive(), 0);
 }
