@@ -122,7 +122,7 @@ OptionTable make_bench_option_table(BenchOptions& o) {
   OptionTable table("bench", "speed of this machine beside its limits, every result checked",
                     {work,
                      numbers,
-
+                     {"Exchange of models", exchange_options(o.run.exchange)},
                      tier_options(o.run.tiers),
                      operation_options(o.run),
                      {"Threads", {threads_option(o.run.num_threads)}}});

@@ -253,6 +253,39 @@ OptionGroup generation_numerics_options(RunOptions& o) {
   return group;
 }
 
+std::vector<OptionSpec> exchange_options(ExchangeRequest& o) {
+  const auto set_ranks_per_node = [&o](const std::string& text) {
+    o.ranks_per_node.reset();
+    if (text == "auto") return;
+    o.ranks_per_node =
+        static_cast<int>(parse_whole_number(text, 1, std::numeric_limits<int>::max()));
+  };
+  return {
+      {.name = "exchange",
+       .value_name = "auto|direct|two-level",
+       .default_text = "auto",
+       .help = "how rows travel: straight to their experts' ranks, or each token once to a node "
+               "and on inside it; auto: two-level where several nodes have several ranks",
+       .set = store_choice(o.kind, {{"auto", ExchangeKind::kAuto},
+                                    {"direct", ExchangeKind::kDirect},
+                                    {"two-level", ExchangeKind::kTwoLevel}})},
+      {.name = "exchange-layout",
+       .value_name = "auto|exact|padded",
+       .default_text = "auto",
+       .help = "who counts the rows of a step: the host, which waits for them, or the device, "
+               "which sends a fixed number; auto: padded on GPUs whose steps are small and whose "
+               "experts are resident",
+       .set = store_choice(o.layout, {{"auto", ExchangeLayout::kAuto},
+                                      {"exact", ExchangeLayout::kExact},
+                                      {"padded", ExchangeLayout::kPadded}})},
+      {.name = "ranks-per-node",
+       .value_name = "N",
+       .default_text = "auto",
+       .help = "take so many consecutive ranks as a node in the exchange; auto: the machines they "
+               "run on",
+       .set = set_ranks_per_node}};
+}
+
 OptionGroup execution_options(RunOptions& o) {
   const auto set_batch_tokens = [&o](const std::string& text) {
     o.max_batch_tokens.reset();
@@ -261,13 +294,7 @@ OptionGroup execution_options(RunOptions& o) {
   const auto set_exchange_buffer = [&o](const std::string& text) {
     o.exchange_buffer_bytes = parse_bytes(text, kSmallestExchangeBuffer);
   };
-  const auto set_ranks_per_node = [&o](const std::string& text) {
-    o.exchange.ranks_per_node.reset();
-    if (text == "auto") return;
-    o.exchange.ranks_per_node =
-        static_cast<int>(parse_whole_number(text, 1, std::numeric_limits<int>::max()));
-  };
-  return {
+  OptionGroup group = {
       "Execution (no result depends on these)",
       {threads_option(o.num_threads),
        {.name = "max-batch-tokens",
@@ -282,29 +309,6 @@ OptionGroup execution_options(RunOptions& o) {
         .help = "send and receive buffers of each rank; those of the experts that compute on these "
                 "rows come on top; a smaller one takes more rounds",
         .set = set_exchange_buffer},
-       {.name = "exchange",
-        .value_name = "auto|direct|two-level",
-        .default_text = "auto",
-        .help = "how rows travel: straight to their experts' ranks, or each token once to a node "
-                "and on inside it; auto: two-level where several nodes have several ranks",
-        .set = store_choice(o.exchange.kind, {{"auto", ExchangeKind::kAuto},
-                                              {"direct", ExchangeKind::kDirect},
-                                              {"two-level", ExchangeKind::kTwoLevel}})},
-       {.name = "exchange-layout",
-        .value_name = "auto|exact|padded",
-        .default_text = "auto",
-        .help = "who counts the rows of a step: the host, which waits for them, or the device, "
-                "which sends a fixed number; auto: padded on GPUs whose steps are small and whose "
-                "experts are resident",
-        .set = store_choice(o.exchange.layout, {{"auto", ExchangeLayout::kAuto},
-                                                {"exact", ExchangeLayout::kExact},
-                                                {"padded", ExchangeLayout::kPadded}})},
-       {.name = "ranks-per-node",
-        .value_name = "N",
-        .default_text = "auto",
-        .help = "take so many consecutive ranks as a node in the exchange; auto: the machines they "
-                "run on",
-        .set = set_ranks_per_node},
        {.name = "placement",
         .value_name = "FILE",
         .default_text = "contiguous",
@@ -324,6 +328,10 @@ OptionGroup execution_options(RunOptions& o) {
                                                 {"avx2", InstructionSet::kAvx2},
                                                 {"portable", InstructionSet::kPortable}}),
         .scope = OptionScope::kRank}}};
+  for (OptionSpec& option : exchange_options(o.exchange)) {
+    group.options.push_back(std::move(option));
+  }
+  return group;
 }
 
 OptionGroup tier_options(TierOptions& o) {

@@ -27,9 +27,10 @@ OptionGroup tokenizer_options(TokenizerOptions& options);
 OptionGroup numerics_options(RunOptions& options);
 /// The same without a capacity, which is a matter of batches of whole sequences.
 OptionGroup generation_numerics_options(RunOptions& options);
-/// --threads, --max-batch-tokens, --exchange-buffer, --exchange, --ranks-per-node, --placement,
-/// --load-readers-per-node,
-/// --instruction-set.
+/// --exchange, --exchange-layout, --ranks-per-node.
+std::vector<OptionSpec> exchange_options(ExchangeRequest& exchange);
+/// --threads, --max-batch-tokens, --exchange-buffer, --placement, --load-readers-per-node,
+/// --instruction-set, and exchange_options().
 OptionGroup execution_options(RunOptions& options);
 /// --expert-budget, --cache-policy, --prefetch and what belongs to them.
 OptionGroup tier_options(TierOptions& options);
