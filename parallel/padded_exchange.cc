@@ -101,6 +101,7 @@ PaddedSlots PaddedExchange::slots(const TensorView& rows, const PaddedStep& step
 
 void PaddedExchange::exchange(const PaddedSlots& from, const PaddedSlots& to,
                               const CollectiveLabel& label) {
+  if (num_ranks() == 1) return;
   const std::vector<int64_t> rows(static_cast<size_t>(num_ranks()), from.slot_rows());
   backend_.wait(exchange_, backend_.record(compute_));
   experts_.all_to_all_v(
@@ -113,28 +114,28 @@ void PaddedExchange::dispatch(const PaddedStep& step, const TensorView& topk_idx
                               const CollectiveLabel& label) {
   SWITCHYARD_CHECK(fits(step), step.most_rows, " rows do not fit into the slots");
   const LayerTables& layer = layers_[static_cast<size_t>(step.moe_layer)];
-  const PaddedSlots sent = slots(buffers_.send, step);
-  const PaddedSlots received = slots(buffers_.received, step);
+  const PaddedSlots to = sent(step);
+  const PaddedSlots arrived = received(step);
   num_copies_ = topk_idx.shape.num_elements();
   const TensorView places = buffers_.places.rows(0, num_copies_);
   backend_.place_copies(compute_, {topk_idx, layer.instance_of_expert.view(),
-                                   layer.first_instance.view(), sent, places});
-  backend_.scatter_rows(compute_, {x, places, sent.rows, step.top_k});
-  exchange(sent, received, label);
-  const TensorView from = buffers_.grouped_from.rows(0, received.num_payload_rows());
-  backend_.group_arrivals(compute_, {received, row_offsets(step.moe_layer), from});
-  backend_.gather_rows(compute_, {received.rows, from, grouped.rows(0, from.shape[0])});
+                                   layer.first_instance.view(), to, places});
+  backend_.scatter_rows(compute_, {x, places, to.rows, step.top_k});
+  exchange(to, arrived, label);
+  const TensorView from = buffers_.grouped_from.rows(0, arrived.num_payload_rows());
+  backend_.group_arrivals(compute_, {arrived, row_offsets(step.moe_layer), from});
+  backend_.gather_rows(compute_, {arrived.rows, from, grouped.rows(0, from.shape[0])});
 }
 
 void PaddedExchange::combine(const PaddedStep& step, const TensorView& grouped,
                              const TensorView& expert_rows, const CollectiveLabel& label) {
-  const PaddedSlots sent = slots(buffers_.send, step);
-  const PaddedSlots received = slots(buffers_.received, step);
-  const TensorView from = buffers_.grouped_from.rows(0, received.num_payload_rows());
-  backend_.scatter_rows(compute_, {grouped.rows(0, from.shape[0]), from, received.rows});
-  exchange(received, sent, label);
-  backend_.gather_rows(compute_, {sent.rows, buffers_.places.rows(0, num_copies_),
-                                  expert_rows.rows(0, num_copies_)});
+  const PaddedSlots to = sent(step);
+  const PaddedSlots arrived = received(step);
+  const TensorView from = buffers_.grouped_from.rows(0, arrived.num_payload_rows());
+  backend_.scatter_rows(compute_, {grouped.rows(0, from.shape[0]), from, arrived.rows});
+  exchange(arrived, to, label);
+  backend_.gather_rows(
+      compute_, {to.rows, buffers_.places.rows(0, num_copies_), expert_rows.rows(0, num_copies_)});
 }
 
 std::optional<std::string> padding_obstacle(const PaddingConditions& conditions) {

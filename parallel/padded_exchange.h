@@ -37,7 +37,7 @@ struct PaddedStep {
 /// Moves the rows of one rank to their experts and back in slots that hold all choices of the
 /// largest rank, so that nobody needs to know how many go where: the host enqueues a step and goes
 /// on. Gives the experts the rows of the other layout in the same order. For layers whose experts
-/// each live on one rank.
+/// each live on one rank. A rank alone takes its rows from the slot they would be sent from.
 ///
 /// The order of calls in a step is dispatch(), the experts, combine(). Every rank makes the same.
 class PaddedExchange {
@@ -92,6 +92,10 @@ class PaddedExchange {
   int num_ranks() const { return experts_.size(); }
   int64_t width() const { return buffers_.send.shape[1]; }
   PaddedSlots slots(const TensorView& rows, const PaddedStep& step) const;
+  PaddedSlots sent(const PaddedStep& step) const { return slots(buffers_.send, step); }
+  PaddedSlots received(const PaddedStep& step) const {
+    return slots(num_ranks() == 1 ? buffers_.send : buffers_.received, step);
+  }
   void exchange(const PaddedSlots& from, const PaddedSlots& to, const CollectiveLabel& label);
 
   Backend& backend_;

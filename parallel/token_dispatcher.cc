@@ -18,10 +18,13 @@ DispatchPlan gather_plan(const CountGather& over, const LayerPlacement& placemen
   if (forecast != nullptr) {
     mine.insert(mine.end(), forecast->rows.begin(), forecast->rows.end());
   }
-  std::vector<int32_t> gathered(mine.size() * static_cast<size_t>(over.experts.size()));
-  over.experts.all_gather(over.stream, mine.data(), gathered.data(),
-                          static_cast<int64_t>(mine.size() * sizeof(int32_t)), over.label);
-  over.backend.record(over.stream).synchronize();
+  std::vector<int32_t> gathered = mine;
+  if (over.experts.size() > 1) {
+    gathered.resize(mine.size() * static_cast<size_t>(over.experts.size()));
+    over.experts.all_gather(over.stream, mine.data(), gathered.data(),
+                            static_cast<int64_t>(mine.size() * sizeof(int32_t)), over.label);
+    over.backend.record(over.stream).synchronize();
+  }
   std::vector<int32_t> counts;
   std::vector<int64_t> expected;
   if (forecast != nullptr) {
@@ -99,10 +102,16 @@ TensorView TokenDispatcher::upload(const Slot& slot, const std::vector<int32_t>&
   return view;
 }
 
+TensorView TokenDispatcher::arrived_rows(int round) const {
+  return size() == 1 ? send_[slot_of(round, kSendBuffers)].rows.view()
+                     : recv_[slot_of(round, kRecvBuffers)].rows.view();
+}
+
 Event TokenDispatcher::exchange(const Slot& from, const Slot& to,
                                 const std::vector<int64_t>& send_rows,
                                 const std::vector<int64_t>& recv_rows,
                                 const CollectiveLabel& label) {
+  if (size() == 1) return backend_.record(compute_);
   backend_.wait(exchange_, backend_.record(compute_));
   const int64_t row_bytes = sizes_.hidden_size * int64_t{sizeof(float)};
   experts_.all_to_all_v(
@@ -133,7 +142,8 @@ void TokenDispatcher::receive(const DispatchPlan& plan, int round_number,
   if (round.num_received() == 0) return;
   const Slot& recv = recv_[slot_of(round_number, kRecvBuffers)];
   const TensorView index = upload(recv, round.grouped_from);
-  backend_.gather_rows(compute_, {recv.rows.view(), index, grouped.rows(0, round.num_received())});
+  backend_.gather_rows(compute_,
+                       {arrived_rows(round_number), index, grouped.rows(0, round.num_received())});
 }
 
 void TokenDispatcher::give_back(const DispatchPlan& plan, int round_number,
@@ -143,8 +153,8 @@ void TokenDispatcher::give_back(const DispatchPlan& plan, int round_number,
   const Slot& recv = recv_[slot_of(round_number, kRecvBuffers)];
   if (round.num_received() > 0) {
     const TensorView index = recv.index.view().rows(0, round.num_received());
-    backend_.scatter_rows(compute_,
-                          {grouped.rows(0, round.num_received()), index, recv.rows.view()});
+    backend_.scatter_rows(
+        compute_, {grouped.rows(0, round.num_received()), index, arrived_rows(round_number)});
   }
   label.round = round_number;
   returned_[slot_of(round_number, kSendBuffers)] =

@@ -88,7 +88,7 @@ DispatchPlan gather_plan(const CountGather& over, const LayerPlacement& placemen
 
 /// Sends each row straight to the rank of its expert. Three send and two receive buffers let round
 /// r + 1 travel to its experts, and round r - 1 travel back, while round r computes. A row returns
-/// to the place in the send buffer it left from.
+/// to the place in the send buffer it left from. A rank alone takes its rows from there.
 class TokenDispatcher final : public RowExchange {
  public:
   static constexpr int kSendBuffers = 3;
@@ -127,6 +127,8 @@ class TokenDispatcher final : public RowExchange {
     Tensor index;  // [max_rows] int32
   };
 
+  /// Where a round's rows arrive.
+  TensorView arrived_rows(int round) const;
   TensorView upload(const Slot& slot, const std::vector<int32_t>& index);
   /// Enqueues an all-to-all behind what the compute stream holds; returns its end.
   Event exchange(const Slot& from, const Slot& to, const std::vector<int64_t>& send_rows,
