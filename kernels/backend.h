@@ -86,6 +86,9 @@ class Backend {
 
   /// Bytes at most that the operations of a compute stream take for themselves.
   virtual int64_t scratch_bytes(const WorkSizes& sizes) const = 0;
+  /// Lets a compute stream take them now: else it does when it first needs them. Throws
+  /// Error(kResource).
+  virtual void reserve_scratch(Stream&, const WorkSizes&) {}
 
   /// Measures what this device can do at most; seconds of work for all of it, and nothing else may
   /// run on it meanwhile. Throws Error(kResource) where memory lacks.
@@ -107,6 +110,22 @@ class Backend {
   /// the bytes are those of the moment, in no stream's order. `from` may belong to another backend
   /// of the same kind in this process. Thread-safe.
   virtual void copy_in_task(void* to, const void* from, int64_t bytes) const = 0;
+
+  // Graphs. ---------------------------------------------------------------------------------------
+
+  /// Whether a graph is enqueued faster than the operations in it.
+  virtual bool gains_from_graphs() const { return false; }
+  /// Waits for the stream. From here to end_recording() operations on it are recorded with their
+  /// arguments and do not run: what they read and write is the memory's contents whenever the graph
+  /// runs. Nothing else may be asked of the stream meanwhile: no copy, event or host task.
+  virtual void begin_recording(Stream& stream) = 0;
+  /// Comes also after an operation has thrown; then what it gives is good for nothing.
+  virtual Graph end_recording(Stream& stream) = 0;
+  /// Whether `graph`, of this stream, may still be launched: it may not when the stream's working
+  /// memory has moved since.
+  virtual bool is_current(const Stream& stream, const Graph& graph) const = 0;
+  /// Enqueues a recorded graph on the stream that recorded it.
+  virtual void launch(Stream& stream, const Graph& graph) = 0;
 
   // Copies. `host` memory must stay valid until the stream has passed the copy. -------------------
 

@@ -10,6 +10,30 @@
 #include "kernels/cpu/rope.h"
 
 namespace switchyard {
+namespace {
+
+/// The checked rows of StoreKeyValuesArgs or AttentionArgs.
+template <typename Args>
+cpu::PagedSequences paged_sequences(const Arguments& check, const Args& args, int64_t num_rows,
+                                    Arguments::PagesUsed used, int64_t window = 0) {
+  if (!args.decode_rows.are_given()) {
+    check.sequences(args.sequences, num_rows, args.page_table, args.pages.num_pages, used, window);
+    return {args.sequences, args.page_table};
+  }
+  check.require(args.sequences.empty() && args.page_table.empty(), "sequences",
+                "are given, and decode_rows too");
+  check.rank("page_table", args.decode_rows.page_table, 2);
+  cpu::PagedDecodeRows rows;
+  rows.num_rows = num_rows;
+  rows.num_pages = args.decode_rows.page_table.shape[1];
+  rows.positions = check.i32("positions", args.decode_rows.positions, {num_rows});
+  rows.page_table =
+      check.i32("page_table", args.decode_rows.page_table, {num_rows, rows.num_pages});
+  return {{}, {}, rows};
+}
+
+}  // namespace
+
 void CheckedBackend::rms_norm(Stream& stream, const RmsNormArgs& args) {
   const Arguments check = arguments("rms_norm");
   check.rank("gamma", args.gamma, 1);
@@ -100,8 +124,6 @@ void CheckedBackend::store_key_values(Stream& stream, const StoreKeyValuesArgs& 
   const KeyValueSpec& spec = args.pages.spec;
   const int64_t num_rows = args.keys.shape[0];
   check.key_values(spec);
-  check.sequences(args.sequences, num_rows, args.page_table, args.pages.num_pages,
-                  Arguments::PagesUsed::kOfRows);
   cpu::StoreKeyValuesParams params;
   params.keys = check.f32("keys", args.keys, {num_rows, spec.num_kv_heads * spec.head_dim});
   if (spec.values == ValueSource::kOwn) {
@@ -113,7 +135,8 @@ void CheckedBackend::store_key_values(Stream& stream, const StoreKeyValuesArgs& 
   params.layout = cpu::KeyValueLayout(spec);
   params.pages = static_cast<float*>(
       check.address("pages", args.pages.data, args.pages.num_pages * key_value_page_bytes(spec)));
-  run_store_key_values(stream, params, cpu::PagedSequences{args.sequences, args.page_table});
+  run_store_key_values(stream, params,
+                       paged_sequences(check, args, num_rows, Arguments::PagesUsed::kOfRows));
 }
 
 void CheckedBackend::attention(Stream& stream, const AttentionArgs& args) {
@@ -125,8 +148,6 @@ void CheckedBackend::attention(Stream& stream, const AttentionArgs& args) {
   check.require(args.num_heads > 0 && args.num_heads % spec.num_kv_heads == 0, "num_heads",
                 "is not a multiple of the key/value heads");
   check.require(args.window >= 0, "window", "is negative");
-  check.sequences(args.sequences, num_rows, args.page_table, args.pages.num_pages,
-                  Arguments::PagesUsed::kOfWindows, args.window);
   cpu::AttentionParams params;
   params.queries = check.f32("queries", args.queries, {num_rows, args.num_heads * spec.head_dim});
   params.out = check.f32("out", args.out, {num_rows, args.num_heads * spec.value_dim});
@@ -138,7 +159,9 @@ void CheckedBackend::attention(Stream& stream, const AttentionArgs& args) {
   params.window = args.window;
   params.scale = args.scale;
   check.disjoint("out", args.out, "queries", args.queries);
-  run_attention(stream, params, cpu::PagedSequences{args.sequences, args.page_table});
+  run_attention(
+      stream, params,
+      paged_sequences(check, args, num_rows, Arguments::PagesUsed::kOfWindows, args.window));
 }
 
 }  // namespace switchyard

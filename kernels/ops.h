@@ -204,6 +204,17 @@ struct SequenceRows {
   int64_t num_keys = std::numeric_limits<int64_t>::max();
 };
 
+/// Rows that each go on with a sequence of its own, as the device finds them when it comes to them:
+/// row t stands at positions[t], and position p of its sequence lies in page
+/// page_table[t, p / kKeysPerPage]. They take the place of `sequences` and `page_table` in calls
+/// that are recorded. No host can check them.
+struct DecodeRows {
+  TensorView positions;   // [T] int32
+  TensorView page_table;  // [T, pages] int32; -1: passed by the row's window, or not needed
+
+  bool are_given() const { return positions.data != nullptr; }
+};
+
 /// Stores keys and values of the given rows into their pages.
 struct StoreKeyValuesArgs {
   TensorView keys;    // [T, G * d]
@@ -211,6 +222,7 @@ struct StoreKeyValuesArgs {
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> page_table;
   KeyValuePages pages;
+  DecodeRows decode_rows = {};
 };
 
 /// Causal attention of each row over the stored positions 0 .. its own position, as far as its
@@ -229,6 +241,7 @@ struct AttentionArgs {
   TensorView out;         // [T, H * value_dim]
   int64_t window = 0;     // 0: all positions
   TensorView sinks = {};  // [H] or empty
+  DecodeRows decode_rows = {};
 };
 
 /// Experts a token may go to.

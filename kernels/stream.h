@@ -59,4 +59,22 @@ class Stream {
   std::unique_ptr<Queue> queue_;
 };
 
+/// Operations that were recorded, to be enqueued together as often as wanted. Move-only, made by
+/// Backend::end_recording, must not outlive its Backend, and ends after the work that runs it.
+class Graph {
+ public:
+  /// What a backend implements behind a Graph.
+  class State {
+   public:
+    virtual ~State() = default;
+  };
+
+  Graph() = default;
+  explicit Graph(std::unique_ptr<State> state) : state_(std::move(state)) {}
+  State* state() const { return state_.get(); }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
 }  // namespace switchyard

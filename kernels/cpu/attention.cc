@@ -128,6 +128,18 @@ int64_t most_heads(const AttentionParams& params, const PagedSequences& rows, in
 
 }  // namespace
 
+PagedSequences read_decode_rows(const PagedDecodeRows& rows) {
+  PagedSequences read;
+  for (int64_t row = 0; row < rows.num_rows; ++row) {
+    read.sequences.push_back({.first_row = row,
+                              .num_rows = 1,
+                              .first_position = rows.positions[row],
+                              .first_page_entry = row * rows.num_pages});
+  }
+  read.page_table.assign(rows.page_table, rows.page_table + rows.num_rows * rows.num_pages);
+  return read;
+}
+
 int64_t attention_scratch_size(const KeyValueLayout& layout) {
   // For each pair its query, outputs of the segment and of all segments, scores; maximum and sum of
   // the segment and of all segments.

@@ -38,11 +38,25 @@ struct KeyValueLayout {
         page_size(num_kv_heads * head_size) {}
 };
 
+/// DecodeRows with addresses.
+struct PagedDecodeRows {
+  int64_t num_rows = 0;
+  int64_t num_pages = 0;                // of each row
+  const int32_t* positions = nullptr;   // [num_rows]; null: rows are given as sequences
+  const int32_t* page_table = nullptr;  // [num_rows, num_pages]
+
+  bool are_given() const { return positions != nullptr; }
+};
+
 /// The sequences of a call and where their pages are.
 struct PagedSequences {
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> page_table;
+  PagedDecodeRows decode = {};
 };
+
+/// The rows as the host can read them now.
+PagedSequences read_decode_rows(const PagedDecodeRows& rows);
 
 struct StoreKeyValuesParams {
   const float* keys = nullptr;    // [T, G * d]

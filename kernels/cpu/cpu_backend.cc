@@ -54,6 +54,16 @@ void CpuBackendBase::run_on_host(Stream& stream, std::function<void()> task) {
   queue_of(stream).enqueue(std::move(task));
 }
 
+void CpuBackendBase::begin_recording(Stream& stream) { queue_of(stream).begin_recording(); }
+
+Graph CpuBackendBase::end_recording(Stream& stream) {
+  return Graph(queue_of(stream).end_recording());
+}
+
+void CpuBackendBase::launch(Stream& stream, const Graph& graph) {
+  queue_of(stream).launch(static_cast<const HostGraph&>(*graph.state()));
+}
+
 HostBuffer CpuBackendBase::allocate_host(int64_t bytes) { return host_block(bytes); }
 
 void CpuBackendBase::copy_in_task(void* to, const void* from, int64_t bytes) const {

@@ -19,6 +19,11 @@ class CpuBackendBase : public CheckedBackend {
   void wait(Stream& stream, const Event& event) final;
   void run_on_host(Stream& stream, std::function<void()> task) final;
 
+  void begin_recording(Stream& stream) final;
+  Graph end_recording(Stream& stream) final;
+  bool is_current(const Stream&, const Graph&) const final { return true; }
+  void launch(Stream& stream, const Graph& graph) final;
+
   HostBuffer allocate_host(int64_t bytes) final;
   std::vector<DeviceLimit> measure_limits(const LimitSizes& sizes) final;
   void copy_in_task(void* to, const void* from, int64_t bytes) const override;

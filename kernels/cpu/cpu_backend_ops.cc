@@ -30,6 +30,18 @@ void compute_grouped_ffn(OpContext& context,
   cpu::grouped_ffn(context.kernels, context.pool, context.matmul_scratch(), args);
 }
 
+void compute_store_key_values(OpContext& context, const cpu::StoreKeyValuesParams& params,
+                              const cpu::PagedSequences& rows) {
+  if (!rows.decode.are_given()) return cpu::store_key_values(context, params, rows);
+  cpu::store_key_values(context, params, cpu::read_decode_rows(rows.decode));
+}
+
+void compute_attention(OpContext& context, const cpu::AttentionParams& params,
+                       const cpu::PagedSequences& rows) {
+  if (!rows.decode.are_given()) return cpu::attention(context, params, rows);
+  cpu::attention(context, params, cpu::read_decode_rows(rows.decode));
+}
+
 }  // namespace
 
 void CpuBackendBase::run_sinusoidal_positions(Stream& stream,
@@ -108,12 +120,12 @@ void CpuBackendBase::run_sample(Stream& stream, cpu::SampleParams params) {
 
 void CpuBackendBase::run_store_key_values(Stream& stream, const cpu::StoreKeyValuesParams& params,
                                           cpu::PagedSequences rows) {
-  enqueue(stream, cpu::store_key_values, params, std::move(rows));
+  enqueue(stream, compute_store_key_values, params, std::move(rows));
 }
 
 void CpuBackendBase::run_attention(Stream& stream, const cpu::AttentionParams& params,
                                    cpu::PagedSequences rows) {
-  enqueue(stream, cpu::attention, params, std::move(rows));
+  enqueue(stream, compute_attention, params, std::move(rows));
 }
 
 void CpuBackendBase::run_matmul(Stream& stream, const cpu::HostMatmul& args) {

@@ -33,12 +33,38 @@ void HostEvent::complete(std::exception_ptr error) {
   reached_.notify_all();
 }
 
+void HostQueue::enqueue(Task task) {
+  SWITCHYARD_CHECK(recording_ == nullptr, "work of the host on a stream that records");
+  run(std::move(task));
+}
+
+Event HostQueue::record() {
+  SWITCHYARD_CHECK(recording_ == nullptr, "an event on a stream that records");
+  return mark();
+}
+
 void HostQueue::wait(const Event& event) {
   if (event.state() == nullptr) return;
   enqueue([event] { event.synchronize(); });
 }
 
-void InlineQueue::enqueue(Task task) {
+void HostQueue::operate(Task task) {
+  if (recording_ != nullptr) return recording_->add(std::move(task));
+  run(std::move(task));
+}
+
+void HostQueue::begin_recording() {
+  record().synchronize();
+  recording_ = std::make_unique<HostGraph>();
+}
+
+void HostQueue::launch(const HostGraph& graph) {
+  for (size_t i = 0; i < graph.tasks()->size(); ++i) {
+    enqueue([tasks = graph.tasks(), i] { (*tasks)[i](); });
+  }
+}
+
+void InlineQueue::run(Task task) {
   if (error_ != nullptr) return;
   try {
     task();
@@ -48,7 +74,7 @@ void InlineQueue::enqueue(Task task) {
   }
 }
 
-Event InlineQueue::record() {
+Event InlineQueue::mark() {
   auto event = std::make_shared<HostEvent>();
   event->complete(error_);
   return Event(std::move(event));
@@ -57,7 +83,7 @@ Event InlineQueue::record() {
 ThreadQueue::ThreadQueue(std::unique_ptr<OpContext> context, BeforeTask before_task)
     : HostQueue(std::move(context)),
       before_task_(std::move(before_task)),
-      thread_([this] { run(); }) {}
+      thread_([this] { run_items(); }) {}
 
 ThreadQueue::~ThreadQueue() {
   {
@@ -68,9 +94,9 @@ ThreadQueue::~ThreadQueue() {
   thread_.join();
 }
 
-void ThreadQueue::enqueue(Task task) { push({std::move(task), nullptr}); }
+void ThreadQueue::run(Task task) { push({std::move(task), nullptr}); }
 
-Event ThreadQueue::record() {
+Event ThreadQueue::mark() {
   auto event = std::make_shared<HostEvent>();
   push({nullptr, event});
   return Event(std::move(event));
@@ -84,7 +110,7 @@ void ThreadQueue::push(Item item) {
   changed_.notify_one();
 }
 
-void ThreadQueue::run() {
+void ThreadQueue::run_items() {
   while (true) {
     Item item;
     {

@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "kernels/cpu/op_context.h"
 #include "kernels/stream.h"
@@ -33,6 +35,18 @@ class HostEvent final : public Event::State {
   std::exception_ptr error_;
 };
 
+/// Operations that a HostQueue has recorded.
+class HostGraph final : public Graph::State {
+ public:
+  using Task = std::function<void()>;
+
+  void add(Task task) { tasks_->push_back(std::move(task)); }
+  const std::shared_ptr<std::vector<Task>>& tasks() const { return tasks_; }
+
+ private:
+  std::shared_ptr<std::vector<Task>> tasks_ = std::make_shared<std::vector<Task>>();
+};
+
 /// Work in order on the host. After a task throws, later tasks are skipped and the events behind
 /// it carry its error. Driven by one host thread at a time.
 class HostQueue : public Stream::Queue {
@@ -41,25 +55,39 @@ class HostQueue : public Stream::Queue {
 
   explicit HostQueue(std::unique_ptr<OpContext> context) : context_(std::move(context)) {}
 
-  virtual void enqueue(Task task) = 0;
-  virtual Event record() = 0;
+  /// Not while the queue records.
+  void enqueue(Task task);
+  Event record();
   /// Later tasks start after `event`; its error, if any, becomes this queue's.
   void wait(const Event& event);
+  /// Enqueues a task that may run any number of times, or records it.
+  void operate(Task task);
+
+  /// See Backend::begin_recording().
+  void begin_recording();
+  std::unique_ptr<HostGraph> end_recording() { return std::move(recording_); }
+  void launch(const HostGraph& graph);
+
   /// What operations of this queue compute with. Used by its tasks only.
   OpContext& context() { return *context_; }
 
  private:
+  virtual void run(Task task) = 0;
+  virtual Event mark() = 0;
+
   std::unique_ptr<OpContext> context_;
+  std::unique_ptr<HostGraph> recording_;  // null: tasks run
 };
 
 /// Runs each task at once on the calling thread, which also gets the task's exception.
 class InlineQueue final : public HostQueue {
  public:
   using HostQueue::HostQueue;
-  void enqueue(Task task) override;
-  Event record() override;
 
  private:
+  void run(Task task) override;
+  Event mark() override;
+
   std::exception_ptr error_;
 };
 
@@ -72,8 +100,6 @@ class ThreadQueue final : public HostQueue {
   /// `before_task` may be empty.
   ThreadQueue(std::unique_ptr<OpContext> context, BeforeTask before_task);
   ~ThreadQueue() override;
-  void enqueue(Task task) override;
-  Event record() override;
 
  private:
   /// A task, or a point to mark as reached.
@@ -82,8 +108,10 @@ class ThreadQueue final : public HostQueue {
     std::shared_ptr<HostEvent> event;
   };
 
+  void run(Task task) override;
+  Event mark() override;
   void push(Item item);
-  void run();
+  void run_items();
   void run_task(const Task& task);
 
   const BeforeTask before_task_;

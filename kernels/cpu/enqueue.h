@@ -12,7 +12,7 @@ template <typename Operation, typename... Params>
 void enqueue(Stream& stream, Operation operation, Params... params) {
   auto& queue = static_cast<HostQueue&>(stream.queue());
   OpContext& context = queue.context();
-  queue.enqueue(
+  queue.operate(
       [&context, operation, ... params = std::move(params)] { operation(context, params...); });
 }
 

@@ -186,7 +186,7 @@ __device__ void store_partials(const AttentionWork& work, const State& state, co
 __global__ void attention_kernel(AttentionWork work) {
   __shared__ State state;
   const Arrays arrays(work.params.layout);
-  const RowRun& run = work.rows.find(blockIdx.x);
+  const RowRun run = work.rows.find(blockIdx.x);
   const int64_t kv_head = find_pairs(work, run, blockIdx.x, state.pairs);
   __syncthreads();
   load_queries(work, state, arrays);

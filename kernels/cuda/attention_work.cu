@@ -13,7 +13,7 @@ constexpr int kThreads = 128;
 /// A block a pair.
 __global__ void join_kernel(AttentionWork work) {
   __shared__ Pair pairs[kThreads];
-  const RowRun& run = work.rows.find(blockIdx.x);
+  const RowRun run = work.rows.find(blockIdx.x);
   find_pairs(work, run, blockIdx.x, pairs);
   __syncthreads();
   const Pair& pair = pairs[blockIdx.y];
@@ -34,7 +34,8 @@ __global__ void join_kernel(AttentionWork work) {
 
 /// Segments of the longest row.
 int64_t most_segments(const cpu::PagedSequences& rows) {
-  int64_t most = 1;
+  int64_t most = std::max<int64_t>(
+      1, (rows.decode.num_pages + cpu::kPagesPerSegment - 1) / cpu::kPagesPerSegment);
   for (const SequenceRows& sequence : rows.sequences) {
     if (sequence.num_rows == 0) continue;
     const int64_t end = std::min(sequence.first_position + sequence.num_rows, sequence.num_keys);

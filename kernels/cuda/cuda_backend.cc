@@ -17,7 +17,9 @@ namespace {
 
 using cuda::check_cuda;
 
-cuda::CudaQueue& queue_of(Stream& stream) { return static_cast<cuda::CudaQueue&>(stream.queue()); }
+cuda::CudaQueue& queue_of(const Stream& stream) {
+  return static_cast<cuda::CudaQueue&>(stream.queue());
+}
 
 /// Tensor cores that take bfloat16.
 constexpr int kLeastCapability = 80;
@@ -161,6 +163,18 @@ void CudaBackend::wait(Stream& stream, const Event& event) { queue_of(stream).wa
 
 void CudaBackend::run_on_host(Stream& stream, std::function<void()> task) {
   queue_of(stream).run_on_host(std::move(task));
+}
+
+void CudaBackend::begin_recording(Stream& stream) { queue_of(stream).begin_recording(); }
+
+Graph CudaBackend::end_recording(Stream& stream) { return Graph(queue_of(stream).end_recording()); }
+
+bool CudaBackend::is_current(const Stream& stream, const Graph& graph) const {
+  return queue_of(stream).is_current(static_cast<const cuda::CudaGraph&>(*graph.state()));
+}
+
+void CudaBackend::launch(Stream& stream, const Graph& graph) {
+  queue_of(stream).launch(static_cast<const cuda::CudaGraph&>(*graph.state()));
 }
 
 void* CudaBackend::host_address(const void* pointer) const {

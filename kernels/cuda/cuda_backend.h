@@ -40,11 +40,17 @@ class CudaBackend final : public CheckedBackend {
   HostBuffer allocate_host(int64_t bytes) override;
   std::vector<DeviceLimit> measure_limits(const LimitSizes& sizes) override;
   int64_t scratch_bytes(const WorkSizes& sizes) const override;
+  void reserve_scratch(Stream& compute, const WorkSizes& sizes) override;
 
   Stream make_stream(StreamKind kind) override;
   Event record(Stream& stream) override;
   void wait(Stream& stream, const Event& event) override;
   void run_on_host(Stream& stream, std::function<void()> task) override;
+  bool gains_from_graphs() const override { return true; }
+  void begin_recording(Stream& stream) override;
+  Graph end_recording(Stream& stream) override;
+  bool is_current(const Stream& stream, const Graph& graph) const override;
+  void launch(Stream& stream, const Graph& graph) override;
   void* host_address(const void* pointer) const override;
   void copy_in_task(void* to, const void* from, int64_t bytes) const override;
 

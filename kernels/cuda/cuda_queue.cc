@@ -141,7 +141,12 @@ void CudaQueue::push(std::function<void()> item) {
   changed_.notify_all();
 }
 
+void CudaQueue::require_not_recording() const {
+  SWITCHYARD_CHECK(recording_ == nullptr, "host work or an event on a stream that records");
+}
+
 void CudaQueue::run_on_host(std::function<void()> task) {
+  require_not_recording();
   push([this, task = std::move(task)] {
     issue([this, &task](CudaQueue&, cudaStream_t stream) {
       check_cuda(cudaStreamSynchronize(stream), "waiting for the device");
@@ -152,6 +157,7 @@ void CudaQueue::run_on_host(std::function<void()> task) {
 }
 
 Event CudaQueue::record() {
+  require_not_recording();
   auto state = std::make_shared<CudaEvent>(origin_, failure_);
   const auto mark = [this, state] {
     cudaSetDevice(device_);
@@ -172,12 +178,40 @@ Event CudaQueue::record() {
 
 void CudaQueue::wait(const Event& event) {
   if (event.state() == nullptr) return;
+  require_not_recording();
   const auto state = std::static_pointer_cast<CudaEvent>(event.state());
   Work work = [state](CudaQueue&, cudaStream_t stream) {
     check_cuda(cudaStreamWaitEvent(stream, state->wait_until_issued(), 0), "making a stream wait");
   };
   if (state->is_issued()) return submit(std::move(work));
   push([this, work = std::move(work)] { issue(work); });
+}
+
+void CudaQueue::begin_recording() {
+  record().synchronize();
+  {
+    // The queue's thread may still be on its way out of the last item.
+    std::unique_lock lock(mutex_);
+    drained_.wait(lock, [this] { return pending_ == 0; });
+  }
+  check_cuda(cudaSetDevice(device_), "choosing a GPU");
+  recording_ = std::make_unique<CudaGraph>(scratch_);
+  // Relaxed: arguments are uploaded meanwhile, and other threads allocate and wait.
+  check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "recording a graph");
+}
+
+std::unique_ptr<CudaGraph> CudaQueue::end_recording() {
+  std::unique_ptr<CudaGraph> graph = std::move(recording_);
+  issue([&graph](CudaQueue&, cudaStream_t stream) {
+    cudaGraph_t recorded = nullptr;
+    check_cuda(cudaStreamEndCapture(stream, &recorded), "ending the recording of a graph");
+    graph->finish(recorded);
+  });
+  return graph;
+}
+
+void CudaQueue::launch(const CudaGraph& graph) {
+  submit([&graph](CudaQueue&, cudaStream_t stream) { graph.launch(stream); });
 }
 
 int64_t CudaQueue::grown_scratch(int64_t bytes) {
@@ -187,6 +221,7 @@ int64_t CudaQueue::grown_scratch(int64_t bytes) {
 
 void* CudaQueue::scratch(int64_t bytes) {
   if (bytes <= scratch_bytes_) return scratch_;
+  require_not_recording();  // the graph's kernels share the stream's working memory
   if (scratch_ != nullptr) check_cuda(cudaFreeAsync(scratch_, stream_), "freeing device memory");
   scratch_ = nullptr;
   scratch_bytes_ = 0;
@@ -220,6 +255,7 @@ void CudaQueue::copy_to_device(const void* host, void* device, int64_t bytes) {
 }
 
 void* CudaQueue::upload(const void* host, int64_t bytes) {
+  if (recording_ != nullptr) return recording_->upload(host, bytes);
   return uploads_.upload(stream_, host, bytes);
 }
 
@@ -235,8 +271,11 @@ void CudaQueue::run() {
     }
     item();
     item = nullptr;
-    const std::lock_guard lock(mutex_);
-    --pending_;
+    {
+      const std::lock_guard lock(mutex_);
+      --pending_;
+    }
+    drained_.notify_all();
   }
 }
 

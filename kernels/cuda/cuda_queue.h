@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/cuda/cuda_graph.h"
 #include "kernels/cuda/device_failure.h"
 #include "kernels/cuda/staged_copy.h"
 #include "kernels/cuda/upload_ring.h"
@@ -98,10 +99,18 @@ class CudaQueue final : public Stream::Queue {
   CudaQueue(int device, StreamKind kind, ClockOrigin& origin, const DeviceFailure& failure);
   ~CudaQueue() override;
 
+  /// While the queue records, `work` may be nothing but operations.
   void submit(Work work);
   void run_on_host(std::function<void()> task);
   Event record();
   void wait(const Event& event);
+
+  /// See Backend::begin_recording().
+  void begin_recording();
+  std::unique_ptr<CudaGraph> end_recording();
+  bool is_current(const CudaGraph& graph) const { return graph.scratch() == scratch_; }
+  /// `graph` must outlive the work.
+  void launch(const CudaGraph& graph);
 
   // For Work: -------------------------------------------------------------------------------------
 
@@ -124,6 +133,7 @@ class CudaQueue final : public Stream::Queue {
   cudaStream_t stream() const { return stream_; }
 
  private:
+  void require_not_recording() const;
   void issue(const Work& work);
   void push(std::function<void()> item);
   void run();
@@ -136,9 +146,11 @@ class CudaQueue final : public Stream::Queue {
   int64_t scratch_bytes_ = 0;
   UploadRing uploads_;
   StagedCopy staged_;
+  std::unique_ptr<CudaGraph> recording_;  // null: work runs
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::condition_variable drained_;
   std::deque<std::function<void()>> items_;  // guarded by mutex_
   int64_t pending_ = 0;                      // items not yet finished; guarded by mutex_
   bool stopping_ = false;                    // guarded by mutex_

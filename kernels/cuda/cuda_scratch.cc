@@ -30,10 +30,8 @@ int64_t bytes_of(const WorkSizes::Experts& experts, const cuda::ProductMethod& m
                                                   experts.rows, method));
 }
 
-}  // namespace
-
-int64_t CudaBackend::scratch_bytes(const WorkSizes& sizes) const {
-  const cuda::ProductMethod method = product_method();
+/// Of the operation that takes most.
+int64_t largest_bytes(const WorkSizes& sizes, const cuda::ProductMethod& method) {
   int64_t bytes = cuda::kMostAttentionPartialBytes;
   for (const WorkSizes::Product& product : sizes.products) {
     bytes =
@@ -45,9 +43,19 @@ int64_t CudaBackend::scratch_bytes(const WorkSizes& sizes) const {
   }
   bytes = std::max(bytes, sizes.routed_rows * cuda::route_scratch_bytes(sizes.router));
   bytes = std::max(bytes, cuda::log_probs_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
-  bytes = std::max(bytes, cuda::sample_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
+  return std::max(bytes, cuda::sample_scratch_bytes(sizes.logit_rows, sizes.vocabulary));
+}
+
+}  // namespace
+
+int64_t CudaBackend::scratch_bytes(const WorkSizes& sizes) const {
   const int64_t library = library_ == nullptr ? 0 : cuda::LibraryProducts::kWorkspaceBytes;
-  return cuda::CudaQueue::grown_scratch(bytes) + library;
+  return cuda::CudaQueue::grown_scratch(largest_bytes(sizes, product_method())) + library;
+}
+
+void CudaBackend::reserve_scratch(Stream& compute, const WorkSizes& sizes) {
+  const int64_t bytes = largest_bytes(sizes, product_method());
+  submit(compute, [bytes](cuda::CudaQueue& queue) { queue.scratch(bytes); });
 }
 
 }  // namespace switchyard

@@ -38,24 +38,26 @@ struct RowCut {
   int64_t blocks_per_tile;
 };
 
-/// Gives a job, which has the first row of all groups, the rows of its own. Partial sums, where it
-/// has a place for them, stand as the rows do.
+/// Gives a job its rows of those that `all` has. Partial sums, where it has a place for them, stand
+/// as the rows do. Done again, as in a graph that is launched again, it is as if done once.
 template <typename Job>
-__device__ void take_rows(Job& job, int64_t first_row, int64_t num_rows, const RowCut& cut) {
-  job.job.x += first_row * job.job.x_stride;
-  job.job.out += first_row * job.job.out_stride;
+__device__ void take_rows(Job& job, const Job& all, int64_t first_row, int64_t num_rows,
+                          const RowCut& cut) {
+  job.job.x = all.job.x + first_row * all.job.x_stride;
+  job.job.out = all.job.out + first_row * all.job.out_stride;
   job.job.num_rows = num_rows;
   job.row_tiles = (num_rows + cut.rows_per_tile - 1) / cut.rows_per_tile;
   if constexpr (requires { job.partial; }) {
-    job.partial +=
-        job.partial == nullptr ? 0 : job.segments.count * first_row * job.job.w.spec.rows;
+    if (all.partial != nullptr) {
+      job.partial = all.partial + all.segments.count * first_row * all.job.w.spec.rows;
+    }
   }
 }
 
 /// One block: a thread a job finds its rows and its first block.
 template <typename Job>
-__global__ void count_jobs_kernel(Job* jobs, int num_jobs, const int32_t* offsets, RowCut cut,
-                                  int64_t* live_blocks) {
+__global__ void count_jobs_kernel(Job* jobs, int num_jobs, Job all, const int32_t* offsets,
+                                  RowCut cut, int64_t* live_blocks) {
   const auto tiles_of = [&](int job) {
     return (offsets[job + 1] - offsets[job] + cut.rows_per_tile - 1) / cut.rows_per_tile;
   };
@@ -63,7 +65,7 @@ __global__ void count_jobs_kernel(Job* jobs, int num_jobs, const int32_t* offset
     int64_t tiles = 0;
     for (int other = 0; other < i; ++other) tiles += tiles_of(other);
     jobs[i].first_block = tiles * cut.blocks_per_tile;
-    take_rows(jobs[i], offsets[i], offsets[i + 1] - offsets[i], cut);
+    take_rows(jobs[i], all, offsets[i], offsets[i + 1] - offsets[i], cut);
     if (i == num_jobs - 1) *live_blocks = (tiles + tiles_of(i)) * cut.blocks_per_tile;
   }
 }
@@ -89,8 +91,8 @@ JobBatch<Job> make_counted_batch(CudaQueue& queue, const std::vector<Job>& jobs,
   check_blocks(batch.num_blocks);
   auto* const live_blocks = reinterpret_cast<int64_t*>(uploaded + num_jobs);
   batch.live_blocks = live_blocks;
-  launch(count_jobs_kernel<Job>, {1, 256}, queue.stream(), uploaded, batch.num_jobs, groups.offsets,
-         cut, live_blocks);
+  launch(count_jobs_kernel<Job>, {1, 256}, queue.stream(), uploaded, batch.num_jobs, jobs.front(),
+         groups.offsets, cut, live_blocks);
   return batch;
 }
 

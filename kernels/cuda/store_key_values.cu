@@ -10,7 +10,7 @@ constexpr unsigned kThreads = 128;
 
 /// A block a row and key/value head.
 __global__ void store_key_values_kernel(cpu::StoreKeyValuesParams params, PagedRows rows) {
-  const RowRun& run = rows.find(blockIdx.x);
+  const RowRun run = rows.find(blockIdx.x);
   const int64_t in_run = blockIdx.x - run.first_item;
   const int64_t row = run.rows.first_row + in_run;
   const int64_t position = run.rows.first_position + in_run;

@@ -30,7 +30,7 @@ struct Place {
 
 template <int kTiles>
 __device__ Place find_place(const Call& call, TensorState<kTiles>& state) {
-  const RowRun& run = call.work.rows.find(blockIdx.x);
+  const RowRun run = call.work.rows.find(blockIdx.x);
   Place place;
   place.page_table = call.work.rows.page_table + run.rows.first_page_entry;
   place.kv_head = find_pairs(call.work, run, blockIdx.x, state.pairs);
@@ -246,7 +246,7 @@ struct Shape {
 
 Shape choose_shape(const cpu::AttentionParams& params, const TensorKeyValueLayout& layout,
                    const cpu::PagedSequences& rows) {
-  int64_t most_pairs = 0;
+  int64_t most_pairs = params.num_heads / params.layout.num_kv_heads;
   for (const SequenceRows& sequence : rows.sequences) {
     most_pairs =
         std::max(most_pairs, sequence.num_rows * params.num_heads / params.layout.num_kv_heads);

@@ -27,7 +27,7 @@ __device__ void store_row(const float* from, int64_t size, uint16_t* to, int64_t
 /// A block a row and key/value head.
 template <typename Numbers>
 __global__ void store_kernel(Call call) {
-  const RowRun& run = call.rows.find(blockIdx.x);
+  const RowRun run = call.rows.find(blockIdx.x);
   const int64_t in_run = blockIdx.x - run.first_item;
   const int64_t row = run.rows.first_row + in_run;
   const int64_t position = run.rows.first_position + in_run;

@@ -41,6 +41,7 @@ enum cudaError_t {
   cudaErrorInvalidDevice = 101,
   cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
@@ -73,14 +74,19 @@ struct cudaDeviceProp {
   size_t sharedMemPerBlockOptin;
 };
 
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeRelaxed };
+
 namespace cuda_emulation {
 class EmulatedStream;
 class EmulatedEvent;
+class EmulatedGraph;
 /// Enqueues work as a kernel or a library's call would be.
 cudaError_t enqueue(EmulatedStream* stream, std::function<void()> work);
 }  // namespace cuda_emulation
 using cudaStream_t = cuda_emulation::EmulatedStream*;
 using cudaEvent_t = cuda_emulation::EmulatedEvent*;
+using cudaGraph_t = cuda_emulation::EmulatedGraph*;
+using cudaGraphExec_t = cuda_emulation::EmulatedGraph*;
 inline const cudaStream_t cudaStreamPerThread = reinterpret_cast<cudaStream_t>(2);
 
 struct cudaLaunchConfig_t {
@@ -124,6 +130,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, uint64_t flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream);
 
 /// Shared memory that a kernel may be allowed: that of an H100.
 inline constexpr size_t kEmulatedSharedBytes = 227 * 1024;

@@ -12,6 +12,8 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/cuda_emulation/cuda_runtime.h"
 
@@ -33,6 +35,7 @@ int num_devices() {
 }
 
 std::atomic<int64_t> pinned_left{std::numeric_limits<int64_t>::max()};
+std::atomic<int64_t> graph_launches{0};
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -182,6 +185,11 @@ DeviceMemory& memory() {
 
 }  // namespace
 
+class EmulatedGraph {
+ public:
+  std::vector<std::function<void()>> work;
+};
+
 class EmulatedStream {
  public:
   EmulatedStream() : thread_([this] { run(); }) {}
@@ -197,9 +205,28 @@ class EmulatedStream {
   void push(std::function<void()> work) {
     {
       const std::lock_guard lock(mutex_);
+      if (recording_ != nullptr) {
+        recording_->work.push_back(std::move(work));
+        return;
+      }
       work_.push_back(std::move(work));
     }
     changed_.notify_all();
+  }
+  bool begin_recording() {
+    const std::lock_guard lock(mutex_);
+    if (recording_ != nullptr) return false;
+    recording_ = std::make_unique<EmulatedGraph>();
+    return true;
+  }
+  /// Null if it does not record.
+  std::unique_ptr<EmulatedGraph> end_recording() {
+    const std::lock_guard lock(mutex_);
+    return std::move(recording_);
+  }
+  bool is_recording() const {
+    const std::lock_guard lock(mutex_);
+    return recording_ != nullptr;
   }
   std::shared_ptr<Point> mark() {
     auto point = std::make_shared<Point>();
@@ -222,9 +249,10 @@ class EmulatedStream {
     }
   }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> work_;
+  std::unique_ptr<EmulatedGraph> recording_;  // null: work runs
   bool stopping_ = false;
   std::thread thread_;
 };
@@ -281,6 +309,7 @@ void set_device_memory(int64_t bytes) { memory().set_limit(bytes); }
 int64_t allocated_bytes() { return memory().allocated(); }
 void set_pinned_limit(int64_t bytes) { pinned_left = bytes; }
 int64_t num_allocations() { return memory().allocations(); }
+int64_t num_graph_launches() { return graph_launches; }
 
 }  // namespace cuda_emulation
 
@@ -302,6 +331,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "device not ready";
     case cudaErrorLaunchFailure:
       return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
   }
   return "unknown";
 }
@@ -355,7 +386,9 @@ cudaError_t cudaMalloc(void** data, size_t bytes) { return result(memory().alloc
 
 cudaError_t cudaFree(void* data) { return result(memory().free(data)); }
 
-cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t stream) {
+  // What memory a graph allocates is gone with its launch: the project must not.
+  if (resolve(stream)->is_recording()) return result(cudaErrorStreamCaptureUnsupported);
   return result(memory().allocate(data, bytes));
 }
 
@@ -433,12 +466,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (resolve(stream)->is_recording()) return result(cudaErrorStreamCaptureUnsupported);
   resolve(stream)->mark()->wait();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (event->point == nullptr) return cudaSuccess;
+  if (resolve(stream)->is_recording()) return result(cudaErrorStreamCaptureUnsupported);
   resolve(stream)->push([point = event->point] { point->wait(); });
   return cudaSuccess;
 }
@@ -454,6 +489,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (resolve(stream)->is_recording()) return result(cudaErrorStreamCaptureUnsupported);
   event->point = resolve(stream)->mark();
   return cudaSuccess;
 }
@@ -470,5 +506,35 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   if (from->point == nullptr || to->point == nullptr) return result(cudaErrorInvalidValue);
   *milliseconds = static_cast<float>(1e3 * (to->point->reached_at() - from->point->reached_at()));
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  return result(resolve(stream)->begin_recording() ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = resolve(stream)->end_recording().release();
+  return result(*graph != nullptr ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, uint64_t) {
+  *ready = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) {
+  delete ready;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
+  ++graph_launches;
+  for (const std::function<void()>& work : ready->work) resolve(stream)->push(work);
   return cudaSuccess;
 }

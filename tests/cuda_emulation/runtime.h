@@ -13,5 +13,7 @@ int64_t allocated_bytes();
 void set_pinned_limit(int64_t bytes);
 /// Calls of cudaMalloc, cudaMallocAsync, cudaHostAlloc and cudaHostRegister so far.
 int64_t num_allocations();
+/// Graphs launched so far.
+int64_t num_graph_launches();
 
 }  // namespace cuda_emulation
