@@ -119,10 +119,12 @@ OptionTable make_bench_option_table(BenchOptions& o) {
   o.layers = 2;
   OptionGroup numbers = {"Numbers", quantization_options(o.run.quantization)};
   numbers.options.push_back(numerics_option(o.run.numerics));
+  OptionGroup execution = {"Execution of models", exchange_options(o.run.exchange)};
+  execution.options.push_back(decode_graphs_option(o.run.graphs));
   OptionTable table("bench", "speed of this machine beside its limits, every result checked",
                     {work,
                      numbers,
-                     {"Exchange of models", exchange_options(o.run.exchange)},
+                     execution,
                      tier_options(o.run.tiers),
                      operation_options(o.run),
                      {"Threads", {threads_option(o.run.num_threads)}}});

@@ -224,11 +224,13 @@ std::vector<std::string> parse_stops(const std::string& text) {
 }
 
 OptionTable make_generate_option_table(GenerateOptions& options) {
+  OptionGroup execution = execution_options(options.run);
+  execution.options.push_back(decode_graphs_option(options.run.graphs));
   return OptionTable(
       "generate", "continuations of prompts, one token after the other",
       {file_options(options), length_options(options.rules), sampling_options(options.rules),
        batch_options(options.batch), tokenizer_options(options.run.tokenizer),
-       generation_numerics_options(options.run), execution_options(options.run),
+       generation_numerics_options(options.run), std::move(execution),
        tier_options(options.run.tiers), device_options(options.run),
        operation_options(options.run)});
 }

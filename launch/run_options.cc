@@ -286,6 +286,19 @@ std::vector<OptionSpec> exchange_options(ExchangeRequest& o) {
        .set = set_ranks_per_node}};
 }
 
+OptionSpec decode_graphs_option(DecodeGraphs& graphs) {
+  return {.name = "decode-graphs",
+          .value_name = "auto|on|off",
+          .default_text = "auto",
+          .help =
+              "steps that run one row of each sequence are recorded once and launched again "
+              "for every token, where experts are resident and --exchange-layout is padded; "
+              "auto: on GPUs",
+          .set = store_choice(graphs, {{"auto", DecodeGraphs::kAuto},
+                                       {"on", DecodeGraphs::kOn},
+                                       {"off", DecodeGraphs::kOff}})};
+}
+
 OptionGroup execution_options(RunOptions& o) {
   const auto set_batch_tokens = [&o](const std::string& text) {
     o.max_batch_tokens.reset();

@@ -29,6 +29,8 @@ OptionGroup numerics_options(RunOptions& options);
 OptionGroup generation_numerics_options(RunOptions& options);
 /// --exchange, --exchange-layout, --ranks-per-node.
 std::vector<OptionSpec> exchange_options(ExchangeRequest& exchange);
+/// --decode-graphs.
+OptionSpec decode_graphs_option(DecodeGraphs& graphs);
 /// --threads, --max-batch-tokens, --exchange-buffer, --placement, --load-readers-per-node,
 /// --instruction-set, and exchange_options().
 OptionGroup execution_options(RunOptions& options);

@@ -40,12 +40,14 @@ int64_t PaddedExchange::rows_needed(int64_t num_ranks, int64_t most_instances, i
 }
 
 PaddedExchange::PaddedExchange(Backend& backend, Communicator& experts, Stream& compute,
-                               Stream& exchange, const PaddedBuffers& buffers,
+                               Stream& exchange, GraphRecorder& recorder,
+                               const PaddedBuffers& buffers,
                                const std::vector<LayerPlacement>& placements)
     : backend_(backend),
       experts_(experts),
       compute_(compute),
       exchange_(exchange),
+      recorder_(recorder),
       buffers_(buffers),
       row_offsets_(
           backend.allocate_tensor(DType::kI32, {num_offsets(placements, experts.rank())})) {
@@ -102,6 +104,16 @@ PaddedSlots PaddedExchange::slots(const TensorView& rows, const PaddedStep& step
 void PaddedExchange::exchange(const PaddedSlots& from, const PaddedSlots& to,
                               const CollectiveLabel& label) {
   if (num_ranks() == 1) return;
+  if (!recorder_.is_recording()) return move(from, to, label);
+  recorder_.interrupt([this, from, to, label](int64_t step) {
+    CollectiveLabel of_step = label;
+    of_step.step = step;
+    move(from, to, of_step);
+  });
+}
+
+void PaddedExchange::move(const PaddedSlots& from, const PaddedSlots& to,
+                          const CollectiveLabel& label) {
   const std::vector<int64_t> rows(static_cast<size_t>(num_ranks()), from.slot_rows());
   backend_.wait(exchange_, backend_.record(compute_));
   experts_.all_to_all_v(

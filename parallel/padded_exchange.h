@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/graph_recorder.h"
 #include "parallel/communicator.h"
 #include "parallel/expert_placement.h"
 
@@ -52,9 +53,11 @@ class PaddedExchange {
   static int64_t rows_needed(int64_t num_ranks, int64_t most_instances, int64_t hidden_size,
                              int64_t copies);
 
-  /// `placements` by MoE layer. All references and buffers must outlive the exchange.
+  /// `placements` by MoE layer. What `recorder` records of `compute` it interrupts for the transfer
+  /// of rows. All references and buffers must outlive the exchange.
   PaddedExchange(Backend& backend, Communicator& experts, Stream& compute, Stream& exchange,
-                 const PaddedBuffers& buffers, const std::vector<LayerPlacement>& placements);
+                 GraphRecorder& recorder, const PaddedBuffers& buffers,
+                 const std::vector<LayerPlacement>& placements);
 
   /// Whether the buffers hold the step's slots; the same on every rank.
   bool fits(const PaddedStep& step) const;
@@ -97,11 +100,14 @@ class PaddedExchange {
     return slots(num_ranks() == 1 ? buffers_.send : buffers_.received, step);
   }
   void exchange(const PaddedSlots& from, const PaddedSlots& to, const CollectiveLabel& label);
+  /// Enqueues the transfer.
+  void move(const PaddedSlots& from, const PaddedSlots& to, const CollectiveLabel& label);
 
   Backend& backend_;
   Communicator& experts_;
   Stream& compute_;
   Stream& exchange_;
+  GraphRecorder& recorder_;
   PaddedBuffers buffers_;
   std::vector<LayerTables> layers_;
   Tensor row_offsets_;      // int32, of all layers

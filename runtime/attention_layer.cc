@@ -1,6 +1,7 @@
 #include "runtime/attention_layer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/cache_groups.h"
 
@@ -36,26 +37,25 @@ AttentionLayer::AttentionLayer(const AttentionParts& parts)
 
 void AttentionLayer::run(int layer, const AttentionWeights& weights, const AttentionRows& rows,
                          int64_t first_row, const TensorView& x, const TensorView& hidden) {
-  const Block block = {layer,
-                       weights,
-                       clip(rows.sequences, first_row, x.shape[0]),
-                       rows.page_tables[group_of(layer)],
-                       first_row,
-                       x.shape[0],
-                       x,
-                       hidden};
+  const Block block = {layer, weights, first_row, x.shape[0], x, hidden};
   const KeysAndValues projected =
       p_.config.attention == AttentionKind::kLatent ? project_latent(block) : project_heads(block);
-  const KeyValuePages pages = pages_of(layer);
-  p_.backend.store_key_values(
-      p_.compute, {projected.keys, projected.values, block.sequences, block.page_table, pages});
+  StoreKeyValuesArgs stored = {projected.keys, projected.values, {}, {}, pages_of(layer)};
+  if (rows.decode.empty()) {
+    stored.sequences = clip(rows.sequences, first_row, x.shape[0]);
+    stored.page_table = rows.page_tables[group_of(layer)];
+  } else {
+    stored.decode_rows = rows.decode[group_of(layer)];
+  }
+  p_.backend.store_key_values(p_.compute, stored);
   AttentionArgs args;
   args.queries = projected.queries;
   args.num_heads = p_.config.num_heads;
   args.scale = p_.config.attention_scale;
-  args.sequences = block.sequences;
-  args.page_table = block.page_table;
-  args.pages = pages;
+  args.sequences = std::move(stored.sequences);
+  args.page_table = std::move(stored.page_table);
+  args.decode_rows = stored.decode_rows;
+  args.pages = stored.pages;
   args.out = p_.workspace.rows(BufferId::kAttention, block.num_rows);
   args.window = p_.config.window_of(layer);
   args.sinks = weights.sinks;

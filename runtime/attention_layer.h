@@ -17,6 +17,9 @@ struct AttentionRows {
   /// By cache group; in each the tables of the sequences one after another, as long in one group as
   /// in the others.
   std::vector<std::vector<int32_t>> page_tables;
+  /// By cache group, in place of all else, where every row goes on with a sequence of its own and
+  /// the device holds their tables; empty: it does not.
+  std::vector<DecodeRows> decode;
 };
 
 /// What attention works with. All references must outlive it.
@@ -48,8 +51,6 @@ class AttentionLayer {
   struct Block {
     int layer = 0;
     const AttentionWeights& weights;
-    std::vector<SequenceRows> sequences;
-    const std::vector<int32_t>& page_table;
     int64_t first_row = 0;
     int64_t num_rows = 0;
     TensorView x;
@@ -75,7 +76,6 @@ class AttentionLayer {
   AttentionParts p_;
   std::vector<size_t> group_of_;      // by layer
   std::vector<int64_t> first_pages_;  // by layer, of the kept pages
-  std::vector<int64_t> layer_pages_;  // by layer
 };
 
 }  // namespace switchyard

@@ -124,6 +124,7 @@ RuntimeSettings ModelJob::settings(const RequestSummary& summary, int64_t top_lo
   settings.sequence_cache_pages = summary.sequence_cache_pages;
   settings.exchange_buffer_bytes = options_.exchange_buffer_bytes;
   settings.exchange = options_.exchange;
+  settings.has_graphs = records_steps(options_.graphs, backend_);
   settings.top_logprobs = top_logprobs;
   settings.placement = std::move(placement);
   settings.tiers = options_.tiers;

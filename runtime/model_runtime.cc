@@ -48,7 +48,8 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
       compute_(backend.make_stream(StreamKind::kCompute)),
       exchange_(backend.make_stream(StreamKind::kExchange)),
       clock_(backend, compute_, wanted.trace),
-      max_batch_tokens_(wanted.max_batch_tokens) {
+      max_batch_tokens_(wanted.max_batch_tokens),
+      recorder_(backend, compute_) {
   const ModelConfig& config = checkpoint.config;
   const Topology topology = discover_topology(control);
   const NodeMap nodes = discover_nodes(control, topology, wanted.exchange);
@@ -74,9 +75,12 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
   load(tables, settings, topology, sources);
   workspace_ = std::make_unique<Workspace>(tables.workspace, backend_);
   if (config.num_moe_layers() > 0) make_moe(settings, nodes, is_padded);
+  if (limits_.has_graphs) {
+    graphs_ = std::make_unique<StepGraphs>(recorder_, backend_, compute_, clock_);
+  }
   transformer_ = std::make_unique<Transformer>(
       TransformerParts{config, *weights_, *workspace_, limits_.cache_pages, moe_.get(), backend_,
-                       compute_, clock_, settings.observer});
+                       compute_, clock_, graphs_.get(), settings.observer});
 }
 
 ModelRuntime::~ModelRuntime() {
@@ -94,8 +98,8 @@ void ModelRuntime::make_moe(const RuntimeSettings& settings, const NodeMap& node
   warm_up_exchanges();
   const std::optional<PaddedBuffers> buffers = dispatcher_->padded_buffers();
   if (is_padded && buffers) {
-    padded_ = std::make_unique<PaddedExchange>(backend_, *experts_, compute_, exchange_, *buffers,
-                                               placements_);
+    padded_ = std::make_unique<PaddedExchange>(backend_, *experts_, compute_, exchange_, recorder_,
+                                               *buffers, placements_);
   }
   moe_ = std::make_unique<MoeLayer>(
       MoeLayerParts{config, placements_, *cache_, *dispatcher_, padded_.get(),

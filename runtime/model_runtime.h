@@ -76,8 +76,10 @@ class ModelRuntime {
   std::unique_ptr<ExpertCache> cache_;
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<RowExchange> dispatcher_;
+  GraphRecorder recorder_;
   std::unique_ptr<PaddedExchange> padded_;  // null: no step is padded
   std::unique_ptr<MoeLayer> moe_;
+  std::unique_ptr<StepGraphs> graphs_;  // null: no step is recorded
   std::unique_ptr<Transformer> transformer_;
   int64_t planned_bytes_ = 0;
   int64_t weight_bytes_ = 0;

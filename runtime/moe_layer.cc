@@ -80,13 +80,25 @@ void MoeLayer::run_padded(const MoeStep& step, const PaddedStep& padded, const T
   ffn.hidden = p_.workspace.view(BufferId::kGroupedHidden).rows(0, most_rows);
   ffn.out = p_.workspace.view(BufferId::kGroupedOut).rows(0, most_rows);
   p_.backend.grouped_ffn(p_.compute, ffn);
-  counted_layers_.push_back(step.moe_layer);
   p_.clock.begin(Phase::kExchange);
   p_.padded->combine(padded, ffn.out, p_.workspace.view(BufferId::kExpertRows),
                      {step.step, step.layer, -1, "padded combine"});
-  routing_counts_[static_cast<size_t>(step.moe_layer)].choices += num_rows * router_.top_k;
-  ++rounds_;
+  count_recorded(step.moe_layer, num_rows);
   if (num_rows > 0) combine(step, normed, hidden);
+}
+
+bool MoeLayer::counts_on_device(int64_t most_rows) const {
+  for (int layer = 0; layer < static_cast<int>(p_.placements.size()); ++layer) {
+    if (!is_padded({layer, p_.config.router_of(layer).top_k, most_rows})) return false;
+  }
+  return most_rows > 0;
+}
+
+void MoeLayer::count_recorded(int moe_layer, int64_t num_rows) {
+  counted_layers_.push_back(moe_layer);
+  routing_counts_[static_cast<size_t>(moe_layer)].choices +=
+      num_rows * p_.config.router_of(moe_layer).top_k;
+  ++rounds_;
 }
 
 void MoeLayer::finish_step() {

@@ -80,6 +80,12 @@ class MoeLayer {
   /// Adds the experts' outputs for `normed` [T, D] to `hidden` [T, D].
   void run(const MoeStep& step, const TensorView& normed, const TensorView& hidden);
 
+  /// Whether steps of so many rows at most are counted on the device in every layer: then what a
+  /// layer enqueues depends on its number of rows alone.
+  bool counts_on_device(int64_t most_rows) const;
+  /// A layer of a step of `num_rows` rows has run as it was recorded: takes it into the account.
+  void count_recorded(int moe_layer, int64_t num_rows);
+
   /// The step has run: takes what the device counted into the account. Waits for it.
   void finish_step();
 

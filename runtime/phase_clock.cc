@@ -16,6 +16,8 @@ std::string_view name_of(Phase phase) {
       return "exchange";
     case Phase::kExperts:
       return "experts";
+    case Phase::kGraph:
+      return "graph";
     case Phase::kLoading:
       return "loading";
     case Phase::kIdle:
@@ -29,7 +31,7 @@ std::string_view name_of(Phase phase) {
 void PhaseClock::begin(Phase phase) { begin(phase, layer_); }
 
 void PhaseClock::begin(Phase phase, int layer) {
-  marks_.push_back({phase, layer, backend_.record(compute_)});
+  if (!is_paused_) marks_.push_back({phase, layer, backend_.record(compute_)});
 }
 
 void PhaseClock::end() { begin(Phase::kCount); }

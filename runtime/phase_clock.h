@@ -18,6 +18,7 @@ enum class Phase : uint8_t {
   kGate,       ///< gate and routing
   kExchange,   ///< the compute stream waits for rows or moves them to and from buffers
   kExperts,    ///< expert feed-forward and combine
+  kGraph,      ///< all of these, of decode steps that run as recorded graphs
   kLoading,    ///< waiting for an expert to come into its slot
   kIdle,       ///< waiting for other ranks: step headers and gathered counts
   kCount
@@ -40,6 +41,9 @@ class PhaseClock {
   void begin(Phase phase, int layer);
   /// Ends the running phase.
   void end();
+  /// Phases begin unseen until resume(): their work does not run now.
+  void pause() { is_paused_ = true; }
+  void resume() { is_paused_ = false; }
   /// Takes the marks so far in; waits for the compute stream to have passed them.
   void collect();
 
@@ -59,6 +63,7 @@ class PhaseClock {
   Stream& compute_;
   Trace* trace_;
   int layer_ = -1;
+  bool is_paused_ = false;
   std::vector<Mark> marks_;
   std::optional<TraceEvent> held_;
   std::array<double, static_cast<size_t>(Phase::kCount)> seconds_{};

@@ -56,6 +56,13 @@ struct TierOptions {
 
 /// The options that `score` and `perplexity` share. Equal on all ranks, except num_threads,
 /// instruction_set, device.device, log_level and progress.
+/// Whether decode steps are recorded once and launched again, see StepGraphs.
+enum class DecodeGraphs : uint8_t {
+  kAuto,  ///< on GPUs
+  kOn,    ///< on every backend; steps that cannot be run as ever
+  kOff,
+};
+
 struct RunOptions {
   std::string model;  // directory of the checkpoint
   TokenizerOptions tokenizer;
@@ -68,6 +75,7 @@ struct RunOptions {
   std::optional<int64_t> max_batch_tokens;  // rows of one rank in one step; none: chosen by us
   int64_t exchange_buffer_bytes = int64_t{64} << 20;  // of each rank
   ExchangeRequest exchange;
+  DecodeGraphs graphs = DecodeGraphs::kAuto;
   TierOptions tiers;
   WeightQuantization quantization;    // where off: as the checkpoint keeps them
   std::string stats_file;             // where rank 0 writes what the caches did; empty: nowhere

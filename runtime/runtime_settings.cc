@@ -25,6 +25,7 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
       std::max({page_budget(batch), settings.largest_unit_pages, pages_of(limits.max_rows)});
   limits.top_logprobs = settings.top_logprobs;
   limits.cache_pages = settings.cache_pages;
+  limits.has_graphs = settings.has_graphs && !limits.cache_pages.empty();
   if (settings.capacity_fraction) limits.capacity = ExpertCapacity::kLimited;
   constexpr int64_t kMaxCopies = std::numeric_limits<int32_t>::max();
   if (limits.max_rows * std::max(config.router.top_k, int64_t{1}) > kMaxCopies) {
@@ -48,6 +49,10 @@ WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSetting
                                   limits.max_rows * config.router.top_k);
   limits.exchange_rows = std::min({settings.exchange_buffer_bytes / row_bytes, most, kMaxCopies});
   return limits;
+}
+
+bool records_steps(DecodeGraphs choice, const Backend& backend) {
+  return choice == DecodeGraphs::kAuto ? backend.gains_from_graphs() : choice == DecodeGraphs::kOn;
 }
 
 }  // namespace switchyard

@@ -31,6 +31,7 @@ struct RuntimeSettings {
   std::vector<int64_t> sequence_cache_pages = {};  ///< of these, for the longest sequence
   int64_t exchange_buffer_bytes = 0;               ///< of each rank
   ExchangeRequest exchange = {};
+  bool has_graphs = false;  ///< decode steps are recorded, where cache_pages are given
   int64_t top_logprobs = 0;
   PlacementText placement;
   TierOptions tiers;
@@ -52,5 +53,8 @@ struct RuntimeSettings {
 /// with the smallest exchange buffer that works when a row does not fit into the given one.
 WorkspaceLimits workspace_limits(const ModelConfig& config, const RuntimeSettings& settings,
                                  int num_ranks);
+
+/// Whether a run records its decode steps on this backend.
+bool records_steps(DecodeGraphs choice, const Backend& backend);
 
 }  // namespace switchyard

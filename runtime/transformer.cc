@@ -12,31 +12,54 @@ Transformer::Transformer(const TransformerParts& parts)
     : p_(parts),
       attention_({parts.config, parts.workspace, parts.cache_pages, parts.backend, parts.compute}),
       output_({parts.config, parts.weights, parts.workspace, parts.backend, parts.compute,
-               parts.observer}) {}
+               parts.observer}),
+      tables_(parts.workspace) {}
 
 std::vector<SequenceOutput> Transformer::run(const StepHeader& header,
                                              const std::vector<int>& units, int64_t most_rows) {
   rows_ = collect_rows(p_.config, header, units);
   p_.clock.begin(Phase::kDense);
-  if (rows_.count() > 0) {
-    upload();
-    embed();
+  if (rows_.count() > 0) upload();
+  if (const std::optional<DecodeShape> shape = shape_of_step(most_rows)) {
+    run_recorded(*shape, header.step, most_rows);
+  } else {
+    run_layers(header.step, most_rows);
   }
+  p_.clock.begin(Phase::kDense);
+  std::vector<SequenceOutput> outputs = output_.run(header, rows_);
+  if (p_.moe != nullptr) p_.moe->finish_step();
+  p_.clock.end();
+  return outputs;
+}
+
+std::optional<DecodeShape> Transformer::shape_of_step(int64_t most_rows) {
+  if (p_.graphs == nullptr || p_.observer != nullptr) return std::nullopt;
+  if (p_.moe != nullptr && !p_.moe->counts_on_device(most_rows)) return std::nullopt;
+  const int64_t pages = tables_.upload(rows_, p_.backend, p_.compute);
+  if (pages < 0) return std::nullopt;
+  return DecodeShape{rows_.count(), most_rows, pages};
+}
+
+void Transformer::run_recorded(const DecodeShape& shape, int64_t step, int64_t most_rows) {
+  const auto done = p_.graphs->run(shape, step, [&] { run_layers(step, most_rows); });
+  if (done != StepGraphs::Done::kLaunched || p_.moe == nullptr) return;
+  for (int layer = 0; layer < p_.config.num_moe_layers(); ++layer) {
+    p_.moe->count_recorded(layer, rows_.count());
+  }
+}
+
+void Transformer::run_layers(int64_t step, int64_t most_rows) {
+  if (rows_.count() > 0) embed();
   for (int layer = 0; layer < p_.config.num_layers(); ++layer) {
     p_.clock.enter_layer(layer);
     if (rows_.count() > 0) attention(layer);
-    feed_forward(layer, header.step, most_rows);
+    feed_forward(layer, step, most_rows);
     if (rows_.count() == 0) continue;
     const TensorView hidden = p_.workspace.rows(BufferId::kHidden, rows_.count());
     check_finite(hidden, layer + 1);
     observe(concat("layer.", layer, ".output"), hidden);
   }
   p_.clock.enter_layer(-1);
-  p_.clock.begin(Phase::kDense);
-  std::vector<SequenceOutput> outputs = output_.run(header, rows_);
-  if (p_.moe != nullptr) p_.moe->finish_step();
-  p_.clock.end();
-  return outputs;
 }
 
 void Transformer::upload() {

@@ -2,17 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "runtime/attention_layer.h"
+#include "runtime/decode_tables.h"
 #include "runtime/model_config.h"
 #include "runtime/model_weights.h"
 #include "runtime/moe_layer.h"
 #include "runtime/output_layer.h"
 #include "runtime/phase_clock.h"
 #include "runtime/step.h"
+#include "runtime/step_graphs.h"
 #include "runtime/step_observer.h"
 #include "runtime/step_rows.h"
 #include "runtime/workspace.h"
@@ -29,6 +32,7 @@ struct TransformerParts {
   Backend& backend;
   Stream& compute;
   PhaseClock& clock;
+  StepGraphs* graphs = nullptr;  // null: no step is recorded
   StepObserver* observer = nullptr;
 };
 
@@ -46,6 +50,12 @@ class Transformer {
 
  private:
   void upload();
+  /// The shape of the running step, if all that it enqueues depends on this: then its tables are on
+  /// their way to the device. None: it is not recorded.
+  std::optional<DecodeShape> shape_of_step(int64_t most_rows);
+  /// Embedding and layers.
+  void run_layers(int64_t step, int64_t most_rows);
+  void run_recorded(const DecodeShape& shape, int64_t step, int64_t most_rows);
   void embed();
   void attention(int layer);
   void feed_forward(int layer, int64_t step, int64_t most_rows);
@@ -57,6 +67,7 @@ class Transformer {
   TransformerParts p_;
   AttentionLayer attention_;
   OutputLayer output_;
+  DecodeTables tables_;
   StepRows rows_;  // of the running step
 };
 

@@ -4,6 +4,7 @@
 
 #include "kernels/base/error.h"
 #include "runtime/cache_groups.h"
+#include "runtime/decode_tables.h"
 
 namespace switchyard {
 
@@ -101,6 +102,12 @@ void TableBuilder::add_attention() {
   add(Id::kKeyValuePages, Category::kActivations, DType::kU8,
       {num_pages(), backend_.key_value_page_bytes(spec)});
   add(Id::kAttention, {block_, config_.num_heads * spec.value_dim});
+  if (limits_.has_graphs) {
+    const auto groups = static_cast<int64_t>(limits_.cache_pages.size());
+    add_indices(Id::kDecodePositions, {block_});
+    add_indices(Id::kDecodePages,
+                {groups, DecodeTables::entries_needed(block_, config_.max_positions)});
+  }
   if (config_.attention == AttentionKind::kLatent) return add_latent_attention();
   add(Id::kKeys, {block_, config_.num_kv_heads * config_.head_dim});
   add(Id::kValues, {block_, config_.num_kv_heads * config_.value_dim});

@@ -33,6 +33,8 @@ enum class BufferId : uint8_t {
   kAttention,        // [B, H v], in latent attention's absorbed form [B, H rank]
   kHeadOutputs,      // [B, H v] of the absorbed form
   kKeyValuePages,    // of the running layer, or of all layers from step to step
+  kDecodePositions,  // [B] int32 of each row's sequence, in steps that are recorded
+  kDecodePages,      // [cache groups, entries] int32 of their page tables
   kFfnHidden,        // [B, rows of the largest dense or shared `up`]
   kFfnGated,         // [B, F] of gated feed-forwards
   kShared,           // [B, D] what the shared expert gave
@@ -82,6 +84,7 @@ struct WorkspaceLimits {
   /// Pages that each layer keeps from step to step, by cache group (cache_groups.h). Empty: steps
   /// keep nothing, and the layers of a step take turns on max_pages.
   std::vector<int64_t> cache_pages;
+  bool has_graphs = false;  // decode steps are recorded; with cache_pages only
 };
 
 struct BufferSpec {

@@ -113,6 +113,8 @@ part_models() {
     --output "$out/model.json"
   # What it costs that the host counts the rows of every MoE layer.
   program bench model --preset mixtral_8x7b --layers 4 --batches 1,8,32,128 --exchange-layout exact
+  # What it costs to enqueue every kernel of a step anew.
+  program bench model --preset mixtral_8x7b --layers 4 --batches 1,8,32,128 --decode-graphs off
   program bench model --preset moe_52b --layers all --expert-dtype int8 --batches 1,32
   program bench model --preset moe_207b --layers 4 --expert-budget 8GiB --host-budget 48GiB \
     --batches 1,32 --tokens 16384

@@ -57,6 +57,7 @@ RuntimeSettings base_settings(const BenchPlace& place, const BenchOptions& optio
   settings.max_batch_tokens = options.tokens;
   settings.exchange_buffer_bytes = options.run.exchange_buffer_bytes;
   settings.exchange = options.run.exchange;
+  settings.has_graphs = records_steps(options.run.graphs, place.backend);
   settings.tiers = options.run.tiers;
   if (place.world.rank() == 0) settings.progress = &place.progress;
   return settings;

@@ -38,6 +38,7 @@ svg .m{fill:var(--muted)}
 .h5{fill:#1f9e89}.h6{fill:#35b779}.h7{fill:#6ece58}.h8{fill:#b5de2b}.h9{fill:#fde725}
 .p-attention{fill:#0072b2}.p-dense{fill:#56b4e9}.p-gate{fill:#f0e442}.p-exchange{fill:#cc79a7}
 .p-experts{fill:#009e73}.p-loading,.p-wait{fill:#d55e00}.p-idle{fill:#a9b1b9}
+.p-graph{fill:#332288}
 .p-other{fill:#59636e}.p-file{fill:#e69f00}.p-host{fill:#8c6a00}
 .k{fill:none;stroke-width:2}
 .k0{stroke:var(--ink);stroke-dasharray:7 3}.k1{stroke:#009e73}.k2{stroke:#d55e00}

@@ -142,7 +142,10 @@ RankStats read_rank(const JsonNode& node, const RunFacts& run) {
   stats.scheduled_idle = node.at("scheduled_idle").number();
   const JsonNode phases = node.at("seconds");
   for (size_t phase = 0; phase < static_cast<size_t>(Phase::kCount); ++phase) {
-    stats.seconds.push_back(seconds(phases.at(name_of(static_cast<Phase>(phase)))));
+    const std::string_view name = name_of(static_cast<Phase>(phase));
+    // Files of before steps were recorded have no graphs.
+    const bool is_absent = static_cast<Phase>(phase) == Phase::kGraph && !phases.find(name);
+    stats.seconds.push_back(is_absent ? 0.0 : seconds(phases.at(name)));
   }
   const size_t num_layers = run.moe_layers.size();
   stats.expert_rows = counts(node.at("expert_rows"), num_layers, "MoE layer");

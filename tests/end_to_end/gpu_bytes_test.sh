@@ -41,11 +41,17 @@ for case in deepseek-v3-yarn-mtp gpt-oss-mxfp4 qwen3-moe-yarn-v5 phimoe-longrope
 done
 check generate "$data/hf/deepseek-v2-lite-yarn" \
   "$data/hf/deepseek-v2-lite-yarn/requests_generate.jsonl" 1 --max-new-tokens 8 --greedy
+check generate "$data/hf/mixtral-window-bf16-shards" \
+  "$data/hf/deepseek-v2-lite-yarn/requests_generate.jsonl" 1 --max-new-tokens 12 --batch-size 3
+check generate "$data/trained_moe_8e" "$data/trained_moe_8e/requests_generate.jsonl" 1 \
+  --max-new-tokens 12 --decode-graphs off
 check score "$data/fairseq/moe_fp16" "$data/fairseq/moe_fp16/requests.jsonl" 1 --expert-slots 3
 check score "$data/hf/granitemoe" "$data/hf/granitemoe/requests.jsonl" 1 --expert-slots 2 \
   --host-budget 1MiB --prefetch on
 if [[ -n $mpirun ]]; then
   check score "$data/hf/olmoe-clip" "$data/hf/olmoe-clip/requests.jsonl" 2 --transport mpi
+  check generate "$data/trained_moe_8e" "$data/trained_moe_8e/requests_generate.jsonl" 2 \
+    --max-new-tokens 12
   check score "$data/fairseq/moe_fp32" "$data/fairseq/moe_fp32/requests.jsonl" 3 --transport mpi \
     --expert-slots 2 --exchange-buffer 16KiB
 fi

@@ -51,7 +51,8 @@ void check_rank(const Scenario& scenario, Backend& backend, Communicator& world)
   Stream compute = backend.make_stream(StreamKind::kCompute);
   Stream exchange = backend.make_stream(StreamKind::kExchange);
   TokenDispatcher dispatcher(backend, world, compute, exchange, {kWidth, scenario.max_rows});
-  PaddedExchange padded(backend, world, compute, exchange, *dispatcher.padded_buffers(),
+  GraphRecorder recorder(backend, compute);
+  PaddedExchange padded(backend, world, compute, exchange, recorder, *dispatcher.padded_buffers(),
                         placements);
   const int64_t tokens = scenario.num_tokens(rank);
   const int64_t copies = tokens * scenario.top_k;
@@ -112,8 +113,9 @@ TEST(PaddedExchange, FitsUpToTheBuffersSize) {
     Stream compute = backend.make_stream(StreamKind::kCompute);
     Stream exchange = backend.make_stream(StreamKind::kExchange);
     TokenDispatcher dispatcher(backend, world, compute, exchange, {kWidth, 22});
-    const PaddedExchange padded(backend, world, compute, exchange, *dispatcher.padded_buffers(),
-                                placements);
+    GraphRecorder recorder(backend, compute);
+    const PaddedExchange padded(backend, world, compute, exchange, recorder,
+                                *dispatcher.padded_buffers(), placements);
     EXPECT_TRUE(padded.fits({0, 2, 5}));
     EXPECT_FALSE(padded.fits({0, 2, 6}));
     EXPECT_EQ(padded.most_grouped_rows({0, 2, 5}), 20);

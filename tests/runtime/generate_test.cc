@@ -24,6 +24,7 @@ struct GenerateSetup {
   ScoreSetup run;
   GenerationRules rules;
   BatchOptions batch;
+  DecodeGraphs graphs = DecodeGraphs::kAuto;
 };
 
 std::string generate(const GenerateSetup& setup) {
@@ -34,6 +35,7 @@ std::string generate(const GenerateSetup& setup) {
   options.output = out.path();
   options.rules = setup.rules;
   options.batch = setup.batch;
+  options.run.graphs = setup.graphs;
   run_as_threads(setup.run, [&](Backend& device, Communicator& ranks, ProgressSink& progress) {
     run_generate(options, device, ranks, progress);
   });
@@ -91,6 +93,9 @@ class GenerateTest : public testing::TestWithParam<const char*> {
       setup.batch = schedule.batch;
       if (schedule.ranks % 2 == 0) setup.run.exchange.layout = ExchangeLayout::kPadded;
       EXPECT_TRUE(generate(setup) == expected) << setup.run.text();
+      setup.run.exchange.layout = ExchangeLayout::kPadded;
+      setup.graphs = DecodeGraphs::kOn;
+      EXPECT_TRUE(generate(setup) == expected) << "recorded, " << setup.run.text();
     }
   }
 
@@ -137,6 +142,12 @@ TEST_P(GenerateTest, TheStrictBackendGivesTheSame) {
   setup_.run.num_ranks = 2;
   setup_.batch = {3, 6, 64};
   EXPECT_TRUE(generate(setup_) == expected);
+  setup_.run.exchange.layout = ExchangeLayout::kPadded;
+  setup_.graphs = DecodeGraphs::kOn;
+  for (const int ranks : {1, 2}) {
+    setup_.run.num_ranks = ranks;
+    EXPECT_TRUE(generate(setup_) == expected) << "recorded on " << ranks;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GenerateTest,

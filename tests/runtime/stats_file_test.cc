@@ -61,6 +61,15 @@ TEST(StatsFile, ADenseModelAndUnrecordedExpertsAreFine) {
   expect_error(ErrorKind::kInput, {"run.json", "records no use"}, [&] { uses_by_expert(read); });
 }
 
+TEST(StatsFile, FilesOfBeforeStepsWereRecordedAreRead) {
+  json::value value = json::parse(format_stats(small_stats()));
+  value.at("ranks").at(1).at("seconds").as_object().erase("graph");
+  const StatsFile read = parse_stats(json::serialize(value), "run.json");
+  EXPECT_EQ(read.ranks[0].seconds[static_cast<size_t>(Phase::kGraph)], 0.5);
+  EXPECT_EQ(read.ranks[1].seconds[static_cast<size_t>(Phase::kGraph)], 0.0);
+  EXPECT_EQ(read.ranks[1].seconds[static_cast<size_t>(Phase::kIdle)], 0.5);
+}
+
 TEST(StatsFile, UsesAreThoseOfAllRanks) {
   StatsFile stats = small_stats();
   EXPECT_EQ(uses_by_expert(stats),
