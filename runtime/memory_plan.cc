@@ -51,9 +51,6 @@ MemoryTables memory_tables(const Checkpoint& checkpoint,
   return tables;
 }
 
-namespace {
-
-/// Every dense matrix with all rows of a step, the output with those whose logits stand together.
 WorkSizes work_sizes(const ModelConfig& config, const MemoryTables& tables,
                      const WorkspaceLimits& limits) {
   WorkSizes sizes;
@@ -78,8 +75,6 @@ WorkSizes work_sizes(const ModelConfig& config, const MemoryTables& tables,
   sizes.vocabulary = config.vocab_size;
   return sizes;
 }
-
-}  // namespace
 
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
                        const WorkspaceLimits& limits, const Backend& backend) {

@@ -42,6 +42,10 @@ struct MemoryTables {
 MemoryTables memory_tables(const Checkpoint& checkpoint,
                            const std::vector<LayerPlacement>& placements, int rank,
                            const WorkspaceLimits& limits, const Backend& backend);
+/// The largest calls of a step: every dense matrix with all rows, the output with those whose
+/// logits stand together.
+WorkSizes work_sizes(const ModelConfig& config, const MemoryTables& tables,
+                     const WorkspaceLimits& limits);
 MemoryPlan plan_memory(const ModelConfig& config, const MemoryTables& tables,
                        const WorkspaceLimits& limits, const Backend& backend);
 

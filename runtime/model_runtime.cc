@@ -11,6 +11,7 @@
 #include "runtime/batch_choice.h"
 #include "runtime/host_memory.h"
 #include "runtime/memory_check.h"
+#include "runtime/memory_ledger.h"
 #include "runtime/padding_choice.h"
 #include "runtime/reading_turns.h"
 #include "runtime/weight_loader.h"
@@ -72,8 +73,11 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
                            limits_.max_pages, config.hidden_size);
   planned_bytes_ = resident_bytes() +
                    check_memory(checkpoint, settings, tables, limits_, topology, backend, control);
+  const MemoryLedger ledger(compute_bytes(plan_memory(config, tables, limits_, backend), backend),
+                            backend);
   load(tables, settings, topology, sources);
   workspace_ = std::make_unique<Workspace>(tables.workspace, backend_);
+  backend_.reserve_scratch(compute_, work_sizes(config, tables, limits_));
   if (config.num_moe_layers() > 0) make_moe(settings, nodes, is_padded);
   if (limits_.has_graphs) {
     graphs_ = std::make_unique<StepGraphs>(recorder_, backend_, compute_, clock_);
@@ -81,6 +85,9 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
   transformer_ = std::make_unique<Transformer>(
       TransformerParts{config, *weights_, *workspace_, limits_.cache_pages, moe_.get(), backend_,
                        compute_, clock_, graphs_.get(), settings.observer});
+  // Work that is under way allocates too.
+  backend_.record(compute_).synchronize();
+  ledger.check(topology, control_);
 }
 
 ModelRuntime::~ModelRuntime() {
