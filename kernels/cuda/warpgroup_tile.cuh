@@ -1,5 +1,7 @@
-// Products of many rows by warpgroups: one copies tiles of weights and of rounded rows into shared
-// memory, two multiply them, 64 outputs each, weights as the left operand.
+// Products of many rows by warpgroups: one brings tiles of weights and of rounded rows into shared
+// memory, two multiply them, 64 outputs each, weights as the left operand. Weights are copied by
+// all threads, for their panels have to be swizzled; rows are rounded into tiles that are copied as
+// they are, which one thread leaves to the tensor memory accelerator.
 //
 // For 128 outputs by 128 rows, 16 inputs take the tensor cores 128 cycles and shared memory 160: 64
 // to be filled and 48 for each warpgroup to be read. With 256 rows it is 256 beside 256; then a
@@ -7,6 +9,7 @@
 #pragma once
 
 #include "kernels/cuda/instructions/async_copy.cuh"
+#include "kernels/cuda/instructions/bulk_copy.cuh"
 #include "kernels/cuda/instructions/shared_memory.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/round_rows.h"
@@ -29,7 +32,8 @@ struct SwizzledLayout {
   }
 };
 
-/// Shared memory of a block: stages of weights, then rows; at the end sums.
+/// Shared memory of a block: stages of weights, then rows, at the end of all sums; then the
+/// barriers of the stages' rows.
 template <int kRows>
 struct WarpgroupSizes {
   static constexpr int kWeightBytes = 2 * SwizzledLayout::kTileBytes;
@@ -41,8 +45,9 @@ struct WarpgroupSizes {
   static constexpr int kAhead = kStages - 2;
   /// Rows that a warp writes at a time lie on different banks.
   static constexpr int kSumStride = kWarpgroupOutputs + 4;
-  static constexpr int kBytes = kStages * kStageBytes;
-  static_assert(kRows * kSumStride * 4 <= kBytes);
+  static constexpr int kTileBytes = kStages * kStageBytes;
+  static constexpr int kBytes = kTileBytes + kStages * static_cast<int>(sizeof(BulkBarrier));
+  static_assert(kRows * kSumStride * 4 <= kTileBytes);
 };
 
 // Barriers. Number 0 is __syncthreads()'s.
@@ -55,6 +60,7 @@ __device__ int empty_barrier(int tile) {
   return 1 + WarpgroupSizes<kRows>::kStages + tile % WarpgroupSizes<kRows>::kStages;
 }
 inline constexpr int kSumsBarrier = 15;
+inline constexpr int kCopyBarrier = 0;
 
 /// The tiles of inputs that a block has.
 struct TileRange {
@@ -177,22 +183,15 @@ class CopiedRows {
     const int64_t left = rounded_row_tiles(job.job.num_rows) - first;
     tiles_ = left < kTiles ? static_cast<int>(left) : kTiles;
     from_ = reinterpret_cast<const char*>(job.rounded) + first * depth_bytes_ +
-            first_k / kRoundedInputs * kRoundedTileBytes + threadIdx.x * 16;
+            first_k / kRoundedInputs * kRoundedTileBytes;
   }
 
-  /// Begins to fill a tile of inputs.
-  __device__ void put(int tile, char* to) const {
-    const char* from = from_ + int64_t{tile} * kRoundedTileBytes;
-    to += threadIdx.x * 16;
-    SWITCHYARD_UNROLL
-    for (int t = 0; t < kTiles; ++t) {
-      if (t >= tiles_) return;
-      SWITCHYARD_UNROLL
-      for (int at = 0; at < kRoundedTileBytes; at += kWarpgroupThreads * 16) {
-        copy_async_16(to + at, from + at);
-      }
-      to += kRoundedTileBytes;
-      from += depth_bytes_;
+  /// Begins to fill a tile of inputs; by one thread.
+  __device__ void put(int tile, char* to, BulkBarrier* barrier) const {
+    const char* const from = from_ + int64_t{tile} * kRoundedTileBytes;
+    expect_bulk(barrier, tiles_ * kRoundedTileBytes);
+    for (int t = 0; t < tiles_; ++t) {
+      copy_bulk(to + t * kRoundedTileBytes, from + t * depth_bytes_, kRoundedTileBytes, barrier);
     }
   }
 
@@ -204,6 +203,16 @@ class CopiedRows {
   const char* from_;
 };
 
+/// Before the first copy of rows, by all threads that copy.
+template <int kRows>
+__device__ void start_arrivals(BulkBarrier* arrivals) {
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < WarpgroupSizes<kRows>::kStages; ++i) start_bulk_barrier(arrivals + i);
+    show_bulk_barriers();
+  }
+  barrier_sync(kCopyBarrier, kWarpgroupThreads);
+}
+
 /// What the first warpgroup does.
 template <typename Numbers, typename Weights, int kRows>
 __device__ void copy_tiles(const TensorJob& job, const TensorPlace& place, char* shared) {
@@ -211,18 +220,24 @@ __device__ void copy_tiles(const TensorJob& job, const TensorPlace& place, char*
   const TileRange tiles = tiles_of_block(job, place);
   Weights weights(job, place.column, tiles.first_k);
   const CopiedRows<kRows> rows(job, place, tiles.first_k);
+  auto* const arrivals = reinterpret_cast<BulkBarrier*>(shared + Sizes::kTileBytes);
+  start_arrivals<kRows>(arrivals);
   for (int tile = 0; tile < tiles.count + Sizes::kAhead; ++tile) {
     if (tile < tiles.count) {
       char* const stage = shared + tile % Sizes::kStages * Sizes::kStageBytes;
       if (tile >= Sizes::kStages) barrier_sync(empty_barrier<kRows>(tile), kProductThreads);
       weights.template put<Numbers>(tile, stage);
-      rows.put(tile, stage + Sizes::kWeightBytes);
+      if (threadIdx.x == 0) {
+        rows.put(tile, stage + Sizes::kWeightBytes, arrivals + tile % Sizes::kStages);
+      }
     }
     commit_copies();
     wait_for_copies<Sizes::kAhead>();
     if (tile >= Sizes::kAhead) {
+      const int filled = tile - Sizes::kAhead;
+      wait_for_bulk(arrivals + filled % Sizes::kStages, filled / Sizes::kStages % 2);
       show_to_products();
-      barrier_arrive(full_barrier<kRows>(tile - Sizes::kAhead), kProductThreads);
+      barrier_arrive(full_barrier<kRows>(filled), kProductThreads);
     }
   }
 }

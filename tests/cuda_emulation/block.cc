@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -59,6 +60,19 @@ struct Fiber {
   void* sanitizer_stack = nullptr;
 };
 
+/// A barrier that counts bulk copies: how many batches are there, and the one that is not.
+struct BulkBatch {
+  int64_t num_there = 0;
+  size_t bytes_expected = 0;
+  std::vector<Copy> copies;
+
+  size_t bytes() const {
+    size_t sum = 0;
+    for (const Copy& copy : copies) sum += copy.bytes;
+    return sum;
+  }
+};
+
 /// Threads that wait for each other.
 struct Meeting {
   int64_t key = 0;
@@ -94,6 +108,10 @@ class Block {
     reserve_shared(shape.shared_bytes);
     while (finished_ < num_threads_) step();
     require(meetings_.empty(), "threads ended while others of their warp wait for them");
+    for (const auto& [barrier, batch] : bulk_) {
+      require(batch.copies.empty(), "a block ended before its bulk copies");
+    }
+    bulk_.clear();
   }
 
   void* shared() { return shared_; }
@@ -147,6 +165,27 @@ class Block {
     if (!waits) return;
     meeting.waiting.push_back(running_fiber);
     suspend();
+  }
+
+  void start_bulk(const void* barrier) {
+    require(bulk_.try_emplace(barrier).second, "a bulk barrier is started twice");
+  }
+  BulkBatch& bulk(const void* barrier) {
+    const auto found = bulk_.find(barrier);
+    require(found != bulk_.end(), "a bulk barrier was not started");
+    return found->second;
+  }
+  void wait_for_bulk(const void* barrier, int parity) {
+    BulkBatch& batch = bulk(barrier);
+    while (batch.num_there % 2 == parity) {
+      if (batch.bytes_expected > 0 && batch.bytes() == batch.bytes_expected) {
+        for (const Copy& copy : batch.copies) std::memcpy(copy.to, copy.from, copy.bytes);
+        batch = {batch.num_there + 1, 0, {}};
+        polls_ = 0;
+      } else {
+        poll();
+      }
+    }
   }
 
   void poll() {
@@ -300,6 +339,7 @@ class Block {
   std::vector<std::unique_ptr<Meeting>> meetings_;
   std::vector<std::unique_ptr<Meeting>> spare_meetings_;
   std::array<Meeting, 16> named_;
+  std::map<const void*, BulkBatch> bulk_;
 };
 
 // Keys of meetings: warps, then warpgroups.
@@ -366,6 +406,22 @@ void wait_for_copies(int groups_left) {
     for (const Copy& copy : groups.front()) std::memcpy(copy.to, copy.from, copy.bytes);
     groups.pop_front();
   }
+}
+
+void start_bulk_barrier(const void* barrier) { running_block->start_bulk(barrier); }
+
+void expect_bulk(const void* barrier, size_t bytes) {
+  BulkBatch& batch = running_block->bulk(barrier);
+  require(batch.bytes_expected == 0, "a batch of bulk copies begins before the last one is there");
+  batch.bytes_expected = bytes;
+}
+
+void copy_bulk(void* to, const void* from, size_t bytes, const void* barrier) {
+  running_block->bulk(barrier).copies.push_back({to, from, bytes});
+}
+
+void wait_for_bulk(const void* barrier, int parity) {
+  running_block->wait_for_bulk(barrier, parity);
 }
 
 void yield_thread() { running_block->poll(); }

@@ -71,6 +71,13 @@ void start_copy(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_for_copies(int groups_left);
 
+/// Bulk copies of the block, counted by barriers in shared memory: a batch is made when somebody
+/// waits for it, once the bytes that are expected are on their way.
+void start_bulk_barrier(const void* barrier);
+void expect_bulk(const void* barrier, size_t bytes);
+void copy_bulk(void* to, const void* from, size_t bytes, const void* barrier);
+void wait_for_bulk(const void* barrier, int parity);
+
 /// Lets the block's other threads run; for polling.
 void yield_thread();
 

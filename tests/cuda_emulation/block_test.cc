@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/cuda/instructions/bulk_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "tests/cuda_emulation/cuda_runtime.h"
 
@@ -153,6 +154,39 @@ TEST_F(EmulatedBlocks, ImpossibleGridsAreRefused) {
   EXPECT_THROW(cuda::launch(record_order, {1, 1025}, stream_, &order), Error);
   EXPECT_THROW(cuda::launch(record_order, {1, 1, size_t{300} << 10}, stream_, &order), Error);
   EXPECT_NO_THROW(cuda::launch(record_order, {0, 32}, stream_, &order));
+}
+
+// One thread copies two batches of four numbers by one barrier; out[0..3] are what was there before
+// the first was waited for.
+void copy_in_bulk(const int* from, int* out) {
+  char* const shared = cuda::dynamic_shared<char>();
+  auto* const numbers = reinterpret_cast<int*>(shared);
+  auto* const barrier = reinterpret_cast<cuda::BulkBarrier*>(shared + 16);
+  if (threadIdx.x == 0) {
+    cuda::start_bulk_barrier(barrier);
+    cuda::show_bulk_barriers();
+  }
+  __syncthreads();
+  for (int batch = 0; batch < 2; ++batch) {
+    if (threadIdx.x == 0) {
+      cuda::expect_bulk(barrier, 16);
+      cuda::copy_bulk(numbers, from + 4 * batch, 16, barrier);
+    }
+    __syncthreads();
+    if (batch == 0 && threadIdx.x < 4) out[threadIdx.x] = numbers[threadIdx.x];
+    __syncthreads();
+    cuda::wait_for_bulk(barrier, batch);
+    if (threadIdx.x < 4) out[4 + 4 * batch + threadIdx.x] = numbers[threadIdx.x];
+    __syncthreads();
+  }
+}
+
+TEST_F(EmulatedBlocks, BulkCopiesAreMadeWhenTheirBatchIsWaitedFor) {
+  const std::vector<int> from = {1, 2, 3, 4, 5, 6, 7, 8};
+  std::vector<int> out(12, 0);
+  cuda::launch(copy_in_bulk, {2, 64, 32}, stream_, from.data(), out.data());
+  finish();
+  EXPECT_EQ(out, (std::vector<int>{-1, -1, -1, -1, 1, 2, 3, 4, 5, 6, 7, 8}));
 }
 
 }  // namespace
