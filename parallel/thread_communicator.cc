@@ -136,9 +136,11 @@ void run_ranks(int size, const ThreadWorldOptions& options, const BackendOptions
       communicator = world.communicator(rank, *backend);
       body(*backend, *communicator);
     } catch (const std::exception& e) {
+      // Read before it is given away: whoever replaces it may end it.
+      const std::string why = concat("rank ", rank, " failed: ", e.what());
       error.note(std::current_exception());
       // Also for a rank without a communicator, which would be waited for until the deadline.
-      world.fail(concat("rank ", rank, " failed: ", e.what()));
+      world.fail(why);
     }
   };
   {
