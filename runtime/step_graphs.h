@@ -26,9 +26,9 @@ struct DecodeShape {
 /// go.
 class StepGraphs {
  public:
-  /// Batches shrink one by one as their sequences end. A graph of 60 layers takes the driver about
-  /// 1 MiB, and its arguments, which stand beside it, as much.
-  static constexpr size_t kMostShapes = 32;
+  /// Batches shrink one by one as their sequences end. Arguments take a graph's memory: 200 bytes
+  /// for each expert of this rank in each layer and matrix.
+  static constexpr size_t kMostShapes = 16;
 
   /// What became of a step's work.
   enum class Done : uint8_t { kEnqueued, kRecorded, kLaunched };

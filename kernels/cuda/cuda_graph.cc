@@ -8,8 +8,8 @@
 namespace switchyard::cuda {
 namespace {
 
-// Job tables of a layer take kilobytes.
-constexpr int64_t kBlockBytes = int64_t{1} << 20;
+// Job tables of a layer take kilobytes, and a step of many ranks has two graphs a layer.
+constexpr int64_t kBlockBytes = int64_t{1} << 16;
 constexpr int64_t kAlignment = 256;
 
 }  // namespace
