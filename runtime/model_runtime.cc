@@ -81,6 +81,9 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
   if (config.num_moe_layers() > 0) make_moe(settings, nodes, is_padded);
   if (limits_.has_graphs) {
     graphs_ = std::make_unique<StepGraphs>(recorder_, backend_, compute_, clock_);
+    if (moe_ != nullptr && padded_ == nullptr && control_.rank() == 0) {
+      log_info("decode steps are not recorded: the host counts their rows (--exchange-layout)");
+    }
   }
   transformer_ = std::make_unique<Transformer>(
       TransformerParts{config, *weights_, *workspace_, limits_.cache_pages, moe_.get(), backend_,
