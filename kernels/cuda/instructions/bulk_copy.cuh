@@ -20,7 +20,7 @@ __device__ inline void start_bulk_barrier(BulkBarrier* barrier) {
 /// After the last start_bulk_barrier(), by the same thread: the accelerator sees them.
 __device__ inline void show_bulk_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  asm volatile("fence.proxy.async;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
 /// The next batch of copies has so many bytes, below 1 MiB. By the thread that makes them, before
@@ -52,6 +52,7 @@ __device__ inline void wait_for_bulk(BulkBarrier* barrier, int parity) {
         : "r"(shared_address(barrier)), "r"(parity)
         : "memory");
   } while (is_there == 0);
+  __syncwarp();  // before a barrier, which warps come to as one
 }
 
 }  // namespace switchyard::cuda

@@ -40,7 +40,10 @@ __device__ inline void take_registers() {
 }
 
 /// What this thread wrote into shared memory so far is seen by products that begin after a barrier.
-__device__ inline void show_to_products() { asm volatile("fence.proxy.async;" ::: "memory"); }
+/// Without the state space the fence would wait for the thread's copies of all memory.
+__device__ inline void show_to_products() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 
 // Operands: see "Matrix Descriptor Format" of the PTX ISA. Addresses and offsets are in 16 bytes.
 // -------------------------------------------------------------------------------------------------
