@@ -1,37 +1,49 @@
 #include "runtime/step_graphs.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace switchyard {
 
 StepGraphs::Done StepGraphs::run(const DecodeShape& shape, int64_t step,
                                  const std::function<void()>& enqueue) {
-  bool is_new = false;
-  Entry& entry = find(shape, is_new);
-  if (!entry.parts.empty() && !backend_.is_current(compute_, entry.parts.front().graph)) {
-    entry.parts.clear();
-    is_new = true;
+  if (const Entry* const entry = find(shape)) {
+    launch(*entry, step);
+    return Done::kLaunched;
   }
-  if (is_new) {
+  if (!was_seen(shape) || !has_memory()) {
     enqueue();
     return Done::kEnqueued;
   }
-  const bool is_recorded = entry.parts.empty();
-  if (is_recorded) entry.parts = record(enqueue);
-  launch(entry, step);
-  return is_recorded ? Done::kRecorded : Done::kLaunched;
-}
-
-StepGraphs::Entry& StepGraphs::find(const DecodeShape& shape, bool& is_new) {
-  const auto found = std::ranges::find(entries_, shape, &Entry::shape);
-  is_new = found == entries_.end();
-  if (!is_new) {
-    entries_.splice(entries_.begin(), entries_, found);
-    return entries_.front();
-  }
   // Steps end with a wait for the stream: what goes does not run any more.
   if (entries_.size() == kMostShapes) entries_.pop_back();
-  return entries_.emplace_front(Entry{shape, {}});
+  entries_.push_front({shape, record(enqueue)});
+  std::erase(seen_, shape);
+  launch(entries_.front(), step);
+  return Done::kRecorded;
+}
+
+const StepGraphs::Entry* StepGraphs::find(const DecodeShape& shape) {
+  const auto found = std::ranges::find(entries_, shape, &Entry::shape);
+  if (found == entries_.end()) return nullptr;
+  if (!backend_.is_current(compute_, found->parts.front().graph)) {
+    entries_.erase(found);
+    return nullptr;
+  }
+  entries_.splice(entries_.begin(), entries_, found);
+  return &entries_.front();
+}
+
+bool StepGraphs::was_seen(const DecodeShape& shape) {
+  const bool before = std::erase(seen_, shape) > 0;
+  seen_.push_front(shape);
+  if (seen_.size() > kMostSeen) seen_.pop_back();
+  return before;
+}
+
+bool StepGraphs::has_memory() const {
+  const std::optional<DeviceMemory> memory = backend_.device_memory();
+  return !memory || memory->free_bytes >= kLeastFreeBytes;
 }
 
 std::vector<RecordedPart> StepGraphs::record(const std::function<void()>& enqueue) {

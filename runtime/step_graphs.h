@@ -22,13 +22,16 @@ struct DecodeShape {
 
 /// The recorded steps of one rank. A step of a shape that is new is enqueued as it is, so that
 /// working memory has grown when one is recorded; the next of that shape is recorded, and from then
-/// on launched. Not more than kMostShapes are known at a time; those that were not seen for longest
-/// go.
+/// on launched. Not more than kMostShapes are kept at a time, and kMostSeen that were seen once;
+/// those that were not seen for longest go.
 class StepGraphs {
  public:
   /// Batches shrink one by one as their sequences end. Arguments take a graph's memory: 200 bytes
   /// for each expert of this rank in each layer and matrix.
   static constexpr size_t kMostShapes = 16;
+  static constexpr size_t kMostSeen = 64;
+  /// A step is enqueued where the device has less left: graphs are in no plan of memory.
+  static constexpr int64_t kLeastFreeBytes = int64_t{128} << 20;
 
   /// What became of a step's work.
   enum class Done : uint8_t { kEnqueued, kRecorded, kLaunched };
@@ -47,11 +50,14 @@ class StepGraphs {
  private:
   struct Entry {
     DecodeShape shape;
-    std::vector<RecordedPart> parts;  // empty: seen once
+    std::vector<RecordedPart> parts;
   };
 
-  /// The entry of a shape, at the front; new ones are empty.
-  Entry& find(const DecodeShape& shape, bool& is_new);
+  /// The recorded step of a shape, now the one seen last; null: there is none that may be launched.
+  const Entry* find(const DecodeShape& shape);
+  /// Whether the shape was seen before; now it was.
+  bool was_seen(const DecodeShape& shape);
+  bool has_memory() const;
   std::vector<RecordedPart> record(const std::function<void()>& enqueue);
   void launch(const Entry& entry, int64_t step);
 
@@ -59,7 +65,8 @@ class StepGraphs {
   Backend& backend_;
   Stream& compute_;
   PhaseClock& clock_;
-  std::list<Entry> entries_;  // the one seen last first
+  std::list<Entry> entries_;     // the one seen last first
+  std::list<DecodeShape> seen_;  // but not recorded; the last first
   int64_t num_launched_ = 0;
 };
 

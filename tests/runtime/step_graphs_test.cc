@@ -86,11 +86,25 @@ TEST_F(StepGraphsTest, TheSecondOfAShapeIsRecordedAndTheThirdLaunched) {
 
 TEST_F(StepGraphsTest, TheShapesSeenLongestAgoAreForgotten) {
   const auto most = static_cast<int64_t>(StepGraphs::kMostShapes);
-  for (int64_t rows = 1; rows <= most; ++rows) EXPECT_EQ(run({rows, rows, 16}, 0), Done::kEnqueued);
-  EXPECT_EQ(run({1, 1, 16}, 0), Done::kRecorded);
-  EXPECT_EQ(run({most + 1, most + 1, 16}, 0), Done::kEnqueued);
+  const auto run_twice = [&](int64_t rows) {
+    EXPECT_EQ(run({rows, rows, 16}, 0), Done::kEnqueued);
+    EXPECT_EQ(run({rows, rows, 16}, 0), Done::kRecorded);
+  };
+  for (int64_t rows = 1; rows <= most; ++rows) run_twice(rows);
+  EXPECT_EQ(run({1, 1, 16}, 0), Done::kLaunched);
+  run_twice(most + 1);
   EXPECT_EQ(run({1, 1, 16}, 0), Done::kLaunched);
   EXPECT_EQ(run({2, 2, 16}, 0), Done::kEnqueued);
+}
+
+TEST_F(StepGraphsTest, ShapesThatAreSeenOnceDisplaceNoRecordedOnes) {
+  run({1, 1, 16}, 0);
+  EXPECT_EQ(run({1, 1, 16}, 0), Done::kRecorded);
+  const auto most = static_cast<int64_t>(StepGraphs::kMostSeen);
+  for (int64_t rows = 2; rows <= most + 2; ++rows) run({1, rows, 16}, 0);
+  EXPECT_EQ(run({1, 1, 16}, 0), Done::kLaunched);
+  EXPECT_EQ(run({1, 2, 16}, 0), Done::kEnqueued) << "forgotten";
+  EXPECT_EQ(run({1, most, 16}, 0), Done::kRecorded);
 }
 
 TEST_F(StepGraphsTest, AFailureWhileRecordingEndsTheRecording) {
