@@ -46,7 +46,8 @@ class CudaBackend final : public CheckedBackend {
   Event record(Stream& stream) override;
   void wait(Stream& stream, const Event& event) override;
   void run_on_host(Stream& stream, std::function<void()> task) override;
-  bool gains_from_graphs() const override { return true; }
+  /// A library may take new working memory for every graph.
+  bool gains_from_graphs() const override { return library_ == nullptr; }
   void begin_recording(Stream& stream) override;
   Graph end_recording(Stream& stream) override;
   bool is_current(const Stream& stream, const Graph& graph) const override;

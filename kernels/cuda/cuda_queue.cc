@@ -195,16 +195,23 @@ void CudaQueue::begin_recording() {
     drained_.wait(lock, [this] { return pending_ == 0; });
   }
   check_cuda(cudaSetDevice(device_), "choosing a GPU");
-  recording_ = std::make_unique<CudaGraph>(scratch_);
   // Relaxed: arguments are uploaded meanwhile, and other threads allocate and wait.
   check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "recording a graph");
+  recording_ = std::make_unique<CudaGraph>(scratch_);
 }
 
 std::unique_ptr<CudaGraph> CudaQueue::end_recording() {
   std::unique_ptr<CudaGraph> graph = std::move(recording_);
-  issue([&graph](CudaQueue&, cudaStream_t stream) {
-    cudaGraph_t recorded = nullptr;
-    check_cuda(cudaStreamEndCapture(stream, &recorded), "ending the recording of a graph");
+  // Also after a failure: a stream that goes on recording cannot be waited for.
+  cudaSetDevice(device_);
+  cudaGraph_t recorded = nullptr;
+  const cudaError_t status = cudaStreamEndCapture(stream_, &recorded);
+  if (error_ != nullptr) {
+    if (recorded != nullptr) cudaGraphDestroy(recorded);
+    return graph;
+  }
+  issue([&](CudaQueue&, cudaStream_t) {
+    check_cuda(status, "ending the recording of a graph");
     graph->finish(recorded);
   });
   return graph;

@@ -393,6 +393,7 @@ cudaError_t cudaMallocAsync(void** data, size_t bytes, cudaStream_t stream) {
 }
 
 cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  if (resolve(stream)->is_recording()) return result(cudaErrorStreamCaptureUnsupported);
   resolve(stream)->push([data] { memory().free(data); });
   return cudaSuccess;
 }
