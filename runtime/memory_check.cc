@@ -49,8 +49,7 @@ std::string node_id(const Topology& topology) { return concat("node ", topology.
 SharedMemory compute_memory(int64_t other, int64_t experts, const Topology& topology,
                             const Backend& backend, ControlChannel& control) {
   const std::optional<DeviceMemory> device = backend.device_memory();
-  const std::string id =
-      device ? concat(node_id(topology), ", GPU ", device->id) : node_id(topology);
+  const std::string id = device ? device_id(topology, *device) : node_id(topology);
   return share_memory(other, experts, id, device ? device->free_bytes : free_host_memory(),
                       control);
 }
@@ -202,6 +201,10 @@ class Adviser {
 
 }  // namespace
 
+std::string device_id(const Topology& topology, const DeviceMemory& device) {
+  return concat(node_id(topology), ", GPU ", device.id);
+}
+
 std::string advise_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
                           const MemoryTrial& trial, const Backend& backend) {
   return Adviser(checkpoint, settings, trial, backend).advise();
@@ -264,10 +267,10 @@ void check_host_tiers(int64_t bytes, const Topology& topology, ControlChannel& c
 
 }  // namespace
 
-int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
-                     const MemoryTables& tables, const WorkspaceLimits& limits,
-                     const Topology& topology, const Backend& backend, ControlChannel& control) {
-  const MemoryPlan plan = plan_memory(checkpoint.config, tables, limits, backend);
+MemoryPlan check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                        const MemoryTables& tables, const WorkspaceLimits& limits,
+                        const Topology& topology, const Backend& backend, ControlChannel& control) {
+  MemoryPlan plan = plan_memory(checkpoint.config, tables, limits, backend);
   const int64_t experts = plan.of(MemoryCategory::kExperts);
   const int64_t needed = compute_bytes(plan, backend);
   const std::optional<DeviceMemory> device = backend.device_memory();
@@ -290,7 +293,7 @@ int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settin
       },
       {.phase = "memory plan"});
   check_host_tiers(plan.total() - needed, topology, control);
-  return plan.total();
+  return plan;
 }
 
 }  // namespace switchyard

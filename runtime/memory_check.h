@@ -10,12 +10,15 @@
 
 namespace switchyard {
 
-/// Tells this rank's plan and its node's, and returns the plan's bytes. Collective; throws
-/// AgreedError(kResource) when the ranks of a node, or of a GPU, need more than is free there, with
-/// the settings that would fit.
-int64_t check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
-                     const MemoryTables& tables, const WorkspaceLimits& limits,
-                     const Topology& topology, const Backend& backend, ControlChannel& control);
+/// Tells this rank's plan and its node's, and returns it. Collective; throws AgreedError(kResource)
+/// when the ranks of a node, or of a GPU, need more than is free there, with the settings that
+/// would fit.
+MemoryPlan check_memory(const Checkpoint& checkpoint, const RuntimeSettings& settings,
+                        const MemoryTables& tables, const WorkspaceLimits& limits,
+                        const Topology& topology, const Backend& backend, ControlChannel& control);
+
+/// "node 0, GPU 0000:01:00.0": the same for the ranks that share a GPU, and for no others.
+std::string device_id(const Topology& topology, const DeviceMemory& device);
 
 /// What a plan takes of the memory that weights and buffers lie in: all but the host tiers where
 /// the device has a memory of its own.

@@ -7,6 +7,7 @@
 #include "kernels/base/byte_size.h"
 #include "kernels/base/error.h"
 #include "kernels/base/log.h"
+#include "runtime/memory_check.h"
 
 namespace switchyard {
 namespace {
@@ -57,7 +58,7 @@ void MemoryLedger::check(const Topology& topology, ControlChannel& control) cons
   if (!before_) return;  // of every rank alike: the ranks of a job have one kind of device
   control.barrier(kLabel);
   ByteWriter writer;
-  writer.put_string(concat("node ", topology.node, ", GPU ", before_->id));
+  writer.put_string(device_id(topology, *before_));
   writer.put(planned_);
   writer.put(before_->free_bytes);
   writer.put(backend_.device_memory()->free_bytes);

@@ -71,10 +71,10 @@ ModelRuntime::ModelRuntime(const Checkpoint& checkpoint, TensorSources& sources,
   schedule_limits_ =
       ScheduleLimits::make(world.size(), std::min(max_batch_tokens_, limits_.max_rows),
                            limits_.max_pages, config.hidden_size);
-  planned_bytes_ = resident_bytes() +
-                   check_memory(checkpoint, settings, tables, limits_, topology, backend, control);
-  const MemoryLedger ledger(compute_bytes(plan_memory(config, tables, limits_, backend), backend),
-                            backend);
+  const MemoryPlan plan =
+      check_memory(checkpoint, settings, tables, limits_, topology, backend, control);
+  planned_bytes_ = resident_bytes() + plan.total();
+  const MemoryLedger ledger(compute_bytes(plan, backend), backend);
   load(tables, settings, topology, sources);
   workspace_ = std::make_unique<Workspace>(tables.workspace, backend_);
   backend_.reserve_scratch(compute_, work_sizes(config, tables, limits_));
